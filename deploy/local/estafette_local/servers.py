@@ -1,0 +1,163 @@
+"""Real servers on loopback: nats-server with JetStream and PostgreSQL, each in a folder of its own."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+STARTS_WITHIN = 30.0
+"""Seconds a server may take until it answers."""
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerError(Exception):
+    """A server did not start; the message says what it printed or what is missing."""
+
+
+class NatsServer:
+    """A nats-server with JetStream. May be killed and started again on the same port and store."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        program = shutil.which("nats-server")
+        if program is None:
+            raise ServerError("nats-server is not on PATH; `make setup` installs it")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        output = self.folder / "nats-server.log"
+        with output.open("ab") as log:
+            self.process = subprocess.Popen(
+                [program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        _wait_for_port(self.port, self.process, output)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it by the signal and wait until it is gone."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait()
+            self.process = None
+
+
+class PostgresServer:
+    """A PostgreSQL cluster. As root it runs as the user `postgres`, for PostgreSQL refuses root."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._account = "postgres" if os.geteuid() == 0 else None
+
+    def url(self, database: str) -> str:
+        """Where clients find a database of it."""
+        return f"postgresql://estafette@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Create the cluster if there is none, start it and wait until it takes connections."""
+        data = self._data_folder()
+        if not (data / "PG_VERSION").exists():
+            self._run(
+                "initdb", "-D", str(data), "-U", "estafette", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
+            )
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        output = data / "postgres.log"
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+        }
+        with output.open("ab") as log:
+            self.process = subprocess.Popen(
+                [_postgres_program("postgres"), "-D", str(data), *(f"--{k}={v}" for k, v in options.items())],
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                **self._as_account(),
+            )
+        _wait_for_port(self.port, self.process, output)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it (SIGINT: roll back what runs and stop at once, in order) and wait until it is gone."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait()
+            self.process = None
+
+    def _data_folder(self) -> Path:
+        """Return the folder of the cluster, one that the account can reach."""
+        folder = self.folder.absolute()
+        if self._account is not None and not all(
+            parent.stat().st_mode & 0o001 for parent in folder.parents if parent.exists()
+        ):
+            digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+            folder = Path("/var/tmp") / f"estafette-postgres-{digest}"  # noqa: S108  ours alone by its owner and mode
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._account is not None:
+            account = pwd.getpwnam(self._account)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        folder.chmod(0o700)
+        return folder
+
+    def _as_account(self) -> dict[str, object]:
+        if self._account is None:
+            return {}
+        account = pwd.getpwnam(self._account)
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [_postgres_program(program), *arguments],
+            capture_output=True,
+            cwd="/",
+            check=False,
+            **self._as_account(),
+        )
+        if done.returncode != 0:
+            raise ServerError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _postgres_program(name: str) -> str:
+    """Return the path of a PostgreSQL program: Debian keeps the server's off PATH, by version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    found = str(versions[-1]) if versions else shutil.which(name)
+    if found is None:
+        raise ServerError(f"PostgreSQL's {name} is not installed; `make setup` installs it")
+    return found
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.5).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"{process.args!r} did not start: {output.read_text()[-2000:]}") from None
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,1 @@
+"""The bus: subjects, messages, publishing and consuming on NATS JetStream."""

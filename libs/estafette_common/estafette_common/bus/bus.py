@@ -1,0 +1,215 @@
+"""The bus as a service sees it: register handlers, publish, start, stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import perf_counter
+from typing import Any, TypeVar
+
+import nats.errors
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
+from estafette_common.bus.delivery import next_try, obituary
+from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.bus.messages.message import Cause, Envelope, Message
+from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
+from estafette_common.bus.subjects import stream_of
+from estafette_common.bus.topology import ACK_WAIT, Consumer, declare
+from estafette_common.metrics import HANDLED, HANDLING_SECONDS
+from estafette_common.telemetry import handling
+
+log = structlog.get_logger()
+
+FETCH = 1.0
+"""Seconds one request for a message stays open; after a restart of the server, messages may wait as long."""
+
+Body = TypeVar("Body", bound=Message | LogChunk)
+Handler = Callable[[Body, Cause], Awaitable[None]]
+
+
+class _Broker(NatsBroker):
+    def _log_connection_broken(self, error_cb: Any = None) -> Any:
+        """Only log. FastStream's own callback raises on an authorization error, which ends reconnecting for ever."""
+        return error_cb or log_error
+
+
+class Bus:
+    """JetStream for one service. Nothing happens before `start`; `stop` finishes what is in hand."""
+
+    def __init__(self, url: str, *, source: str, grace: float = 20.0) -> None:
+        self._source = source
+        self._consumers: list[Consumer] = []
+        self._stopping = False
+        self._started = False
+        self._broker = _Broker(
+            url,
+            name=source,
+            logger=None,  # it would say twice what the handlers say once
+            apply_types=False,
+            decoder=_as_it_came,
+            graceful_timeout=grace,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT,
+            connect_timeout=2,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            closed_cb=self._closed,
+        )
+
+    def consume(self, consumer: Consumer, handler: Handler[Any]) -> None:
+        """Let `handler` take the messages of `consumer`, `concurrency` of them at a time.
+
+        The handler has its effect and publishes; the bus acknowledges when it returns. What it raises decides
+        between a later try and the dead letters, see `delivery`.
+        """
+        self._consumers.append(consumer)
+
+        async def receive(message: NatsMessage) -> None:
+            await self._handle(consumer, handler, message.raw_message)
+
+        for _ in range(consumer.concurrency):
+            # One loop for each message in hand, so that none waits in memory while its ack_wait runs.
+            subscriber = self._broker.subscriber(
+                consumer.message.pattern(),
+                stream=JStream(stream_of(consumer.message.SUBJECT), declare=False),
+                durable=consumer.durable,
+                pull_sub=PullSub(batch_size=1, timeout=FETCH),
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
+                include_in_schema=False,
+            )
+            _hand_back_what_comes_too_late(subscriber)
+            subscriber(receive)
+
+    async def publish(self, message: Message | LogChunk, *, id: str) -> None:
+        """Return when JetStream has stored the message; see `Publisher`."""
+        if not self._started:
+            raise NotStoredError(f"{message.subject}: not connected to NATS yet")
+        await self._publisher.publish(message, id=id)
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """The JetStream context, for readers that are no consumers."""
+        return self._jetstream
+
+    async def start(self) -> None:
+        """Connect, declare what the server shall have, begin to consume. Waits for the server if need be."""
+        await self._broker.connect()
+        self._connection = self._broker.config.broker_config.connection_state.connection
+        check_version(self._connection)
+        self._jetstream = self._connection.jetstream()
+        self._publisher = JetStreamPublisher(self._jetstream, source=self._source)
+        await declare(self._jetstream, self._consumers)
+        await self._broker.start()
+        self._started = True
+
+    async def stop(self) -> None:
+        """Stop fetching, finish or hand back what is in hand, close."""
+        self._stopping = True
+        if not self._started:
+            return
+        self._stop_fetching()
+        if self._consumers:
+            await asyncio.sleep(FETCH)  # the requests that are open come home
+        await self._broker.stop()
+
+    async def ready(self) -> bool:
+        """Return whether NATS answers and knows every consumer of this service."""
+        if not self._started or not await self._broker.ping(timeout=1):
+            return False
+        try:
+            for consumer in self._consumers:
+                await self._jetstream.consumer_info(stream_of(consumer.message.SUBJECT), consumer.durable, 1)
+        except (nats.errors.Error, TimeoutError):
+            return False
+        return True
+
+    async def _handle(self, consumer: Consumer, handler: Handler[Any], message: Msg) -> None:
+        started = perf_counter()
+        beat = asyncio.create_task(_report_progress(message))
+        error: BaseException | None = None
+        place = message.metadata
+        envelope = Envelope.from_headers(
+            message.headers or {},
+            default_id=f"{place.stream}/{place.sequence.stream}",
+            default_time=place.timestamp,
+        )
+        try:
+            with handling(consumer.durable, envelope, message.headers or {}):
+                await handler(consumer.message.decode(message.data), envelope)
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  how it ended decides what becomes of it
+            error = raised
+        finally:
+            beat.cancel()
+        try:
+            await self._settle(consumer, message, error)
+        except Exception:
+            log.exception("not settled; it will be delivered again", subject=message.subject)
+        HANDLING_SECONDS.labels(consumer.durable).observe(perf_counter() - started)
+        if isinstance(error, asyncio.CancelledError):
+            raise error
+
+    async def _settle(self, consumer: Consumer, message: Msg, error: BaseException | None) -> None:
+        tries = message.metadata.num_delivered
+        if error is None:
+            await message.ack()
+            HANDLED.labels(consumer.durable, "handled").inc()
+        elif (delay := next_try(error, tries=tries, backoff=consumer.backoff)) is None:
+            log.error("buried", subject=message.subject, tries=tries, exc_info=error)
+            subject, headers = obituary(message, error)
+            await self._publisher.store(subject, message.data, headers)
+            await message.term()
+            HANDLED.labels(consumer.durable, "buried").inc()
+        else:
+            log.warning(
+                "will be tried again",
+                subject=message.subject,
+                tries=tries,
+                delay=delay,
+                error=repr(error),
+                cause=repr(error.__cause__),
+            )
+            await message.nak(delay=delay)
+            HANDLED.labels(consumer.durable, "again").inc()
+
+    async def _closed(self) -> None:
+        """End the process when NATS is lost for good: FastStream would fetch in a hot loop."""
+        if not self._stopping:
+            log.critical("nats connection closed for good")
+            self._stop_fetching()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _stop_fetching(self) -> None:
+        for subscriber in self._broker.subscribers:
+            subscriber.running = False
+
+
+async def _as_it_came(message: Any) -> Any:
+    return message
+
+
+async def _report_progress(message: Msg) -> None:
+    while True:
+        await asyncio.sleep(ACK_WAIT / 3)
+        with suppress(nats.errors.Error):
+            await message.in_progress()
+
+
+def _hand_back_what_comes_too_late(subscriber: Any) -> None:
+    """Return to the server what a fetch still brings after we stopped. FastStream drops it."""
+    consume = subscriber.consume
+
+    async def consume_or_return(message: Msg) -> None:
+        if subscriber.running:
+            await consume(message)
+        else:
+            await message.nak()
+
+    subscriber.consume = consume_or_return

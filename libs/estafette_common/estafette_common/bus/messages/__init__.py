@@ -1,0 +1,1 @@
+"""Every message of the system, by stream: `events`, `commands`, `jobs`, `logs`."""

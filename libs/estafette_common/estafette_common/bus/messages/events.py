@@ -1,0 +1,131 @@
+"""EVENTS: what happened outside, what was decided about it, and what became of pipelines."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from estafette_common.bus import subjects
+from estafette_common.bus.messages.message import Message
+from estafette_common.jobs.lifecycle import Kind, Outcome, Status
+from estafette_common.jobs.plan import Repository
+
+
+class GithubEvent(Message):
+    """GitHub told something; the body is its payload, byte for byte. Told by webhook-ingress once verified."""
+
+    TYPE: ClassVar = "estafette.github.event.v1"
+    SUBJECT: ClassVar = subjects.GITHUB_EVENT
+
+    kind: str = "unknown"
+    """GitHub's name of the event, from `X-GitHub-Event`; in the subject, not in the body."""
+    payload: bytes
+
+    def encode(self) -> bytes:
+        """Return the payload as GitHub sent it."""
+        return self.payload
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Return the event of a payload."""
+        return cls(payload=body)
+
+
+class Person(BaseModel):
+    """Who wrote a commit."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = ""
+    email: str = ""
+    username: str = ""
+
+
+class Commit(BaseModel):
+    """A commit that came with a push."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    message: str
+    author: Person
+
+
+class GitPushed(Message):
+    """Somebody pushed to, made or deleted a branch or a tag. Told by webhook-ingress, in no forge's dialect."""
+
+    TYPE: ClassVar = "estafette.git.pushed.v1"
+    SUBJECT: ClassVar = subjects.GIT_PUSH
+
+    repository: Repository
+    ref: str
+    """`refs/heads/main`, `refs/tags/1.0`"""
+    revision: str
+    """What the ref points to now; forty zeros when it was deleted."""
+    deleted: bool = False
+    commits: tuple[Commit, ...] = ()
+    """At most the last twenty, oldest first."""
+    pushed_by: str = ""
+    installation: int | None = None
+    """Of the GitHub App, where the push came through one."""
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that was pushed, or nothing when it was a tag or something else."""
+        return self.ref.removeprefix("refs/heads/") if self.ref.startswith("refs/heads/") else None
+
+
+class CronTicked(Message):
+    """A minute began. Told by cron-sender, one for every minute, in order, without gap or double."""
+
+    TYPE: ClassVar = "estafette.cron.ticked.v1"
+    SUBJECT: ClassVar = subjects.CRON_TICK
+
+    time: datetime
+    """The minute, UTC."""
+
+
+class PipelineEvent(StrEnum):
+    """What a pipeline can do; the words of the reference's triggers."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+
+
+class PipelineChanged(Message):
+    """A build was created (`started`) or reached its end (`finished`). Told by manifest-planner, once each."""
+
+    TYPE: ClassVar = "estafette.pipeline.changed.v1"
+    SUBJECT: ClassVar = subjects.PIPELINE_CHANGED
+
+    event: PipelineEvent
+    build_id: str
+    repository: Repository
+    branch: str
+    revision: str
+    version: str
+    status: Status
+    outcome: Outcome | None = None
+    """How it ended; only when finished."""
+    reason: str = ""
+    """For people: why it ended so, where that needs words."""
+    installation: int | None = None
+
+
+class DecisionMade(Message):
+    """Why something was started, or was not. Told by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.decision.made.v1"
+    SUBJECT: ClassVar = subjects.DECISION_MADE
+
+    subject_kind: str
+    """What was decided about: `push`."""
+    decision: str
+    """`started`, `ignored` or `rejected`"""
+    reason: str
+    """For people."""
+    repository: Repository
+    ref: str
+    revision: str
+    job_kind: Kind | None = None
+    job_id: str | None = None

@@ -1,0 +1,93 @@
+"""JOBS: the life of a job, told by whoever moves it. Folding a job's messages gives its state."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from estafette_common.bus import subjects
+from estafette_common.bus.messages.message import Message
+from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
+from estafette_common.jobs.plan import Plan
+
+
+class _JobMessage(Message):
+    kind: Kind
+    job_id: str
+
+
+class JobRequested(_JobMessage):
+    """A job shall run. Told once by manifest-planner, answered by job-dispatcher."""
+
+    TYPE: ClassVar = "estafette.job.requested.v1"
+    SUBJECT: ClassVar = subjects.JOB_REQUESTED
+
+    plan: Plan
+    sealed_key: str
+    """The key of the secrets in the plan, itself sealed with the key that planner and dispatcher share."""
+
+
+class JobDispatched(_JobMessage):
+    """A runtime accepted the job. Told by job-dispatcher."""
+
+    TYPE: ClassVar = "estafette.job.dispatched.v1"
+    SUBJECT: ClassVar = subjects.JOB_DISPATCHED
+
+    runtime: str
+    """`kubernetes` or `local`"""
+    name: str
+    """Of the job in its runtime."""
+
+
+class JobFailedToStart(_JobMessage):
+    """No runtime will ever accept the job. Told by job-dispatcher."""
+
+    TYPE: ClassVar = "estafette.job.failed-to-start.v1"
+    SUBJECT: ClassVar = subjects.JOB_FAILED_TO_START
+
+    reason: str
+
+
+class JobStarted(_JobMessage):
+    """A builder took up the job. Told by the builder, once per attempt."""
+
+    TYPE: ClassVar = "estafette.job.started.v1"
+    SUBJECT: ClassVar = subjects.JOB_STARTED
+
+    attempt: int
+    time: datetime
+
+
+class StageChanged(_JobMessage):
+    """A stage changed its status. Told by the builder."""
+
+    TYPE: ClassVar = "estafette.job.stage.v1"
+    SUBJECT: ClassVar = subjects.JOB_STAGE
+
+    attempt: int
+    stage: str
+    status: StageStatus
+    time: datetime
+    duration: float | None = None
+    """Seconds, once it ended."""
+    exit_code: int | None = None
+
+
+class JobHeartbeat(_JobMessage):
+    """The builder is alive. Told by it every few seconds."""
+
+    TYPE: ClassVar = "estafette.job.heartbeat.v1"
+    SUBJECT: ClassVar = subjects.JOB_HEARTBEAT
+
+    attempt: int
+    time: datetime
+
+
+class JobFinished(_JobMessage):
+    """The job came to its end, and all of its log is published. Told by the builder."""
+
+    TYPE: ClassVar = "estafette.job.finished.v1"
+    SUBJECT: ClassVar = subjects.JOB_FINISHED
+
+    attempt: int
+    outcome: Outcome
+    time: datetime
+    reason: str = ""

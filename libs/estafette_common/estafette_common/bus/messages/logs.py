@@ -1,0 +1,128 @@
+"""LOGS: what a job printed and how its stages went, in numbered, compressed chunks.
+
+The entries of one attempt, in order, are its whole log: folding them gives the steps that the API shows. A chunk is
+told by the builder; manifest-planner tells chunks of attempt 0 about jobs that never ran or were lost. Encoded with
+msgspec instead of pydantic, because one build may print a million lines.
+"""
+
+from typing import ClassVar, Self
+
+import msgspec
+import zstandard
+
+from estafette_common.bus import subjects
+from estafette_common.bus.subjects import fill, pattern
+
+CONTROL_ATTEMPT = 0
+"""The attempt under which the control plane writes. It is shown after the builder's newest attempt."""
+
+
+class Image(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """The image of a stage; sizes in bytes, durations in nanoseconds, as in the reference's API."""
+
+    name: str
+    tag: str
+    is_pulled: bool = False
+    image_size: int = 0
+    pull_duration: int = 0
+    error: str = ""
+    is_trusted: bool = False
+    has_injected_credentials: bool = False
+
+
+class Line(msgspec.Struct, frozen=True, tag="line", omit_defaults=True):
+    """A line that a stage printed."""
+
+    stage: str
+    number: int
+    """From 1 within its stage (and attempt and run)."""
+    time: str
+    """RFC 3339, UTC, nanoseconds."""
+    text: str
+    """Without its line end; secrets are masked."""
+    stream: str = "stdout"
+    """`stdout` or `stderr`"""
+    parent: str = ""
+    service: bool = False
+    run: int = 0
+
+
+class Change(msgspec.Struct, frozen=True, tag="change", omit_defaults=True):
+    """A stage changed its status."""
+
+    stage: str
+    status: str
+    """A `StageStatus`."""
+    time: str
+    image: Image | None = None
+    duration: int = 0
+    """Nanoseconds, once it ended, without the pull."""
+    exit_code: int = 0
+    auto_injected: bool = False
+    parent: str = ""
+    service: bool = False
+    run: int = 0
+
+
+class End(msgspec.Struct, frozen=True, tag="end", omit_defaults=True):
+    """Nothing follows: the job is over."""
+
+    outcome: str
+    """An `Outcome`."""
+
+
+Entry = Line | Change | End
+
+
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive entries of one attempt of a job."""
+
+    TYPE: ClassVar[str] = "estafette.log.chunk.v1"
+    SUBJECT: ClassVar[str] = subjects.LOG
+    CONTENT_TYPE: ClassVar[str] = "application/json+zstd"
+
+    kind: str
+    job_id: str
+    attempt: int
+    number: int
+    """Of the chunk within its attempt, from 1 without gap."""
+    first: int
+    """Of the first entry within its attempt, from 1; entries have no number of their own."""
+    entries: list[Entry]
+
+    @property
+    def subject(self) -> str:
+        """Where this chunk is published."""
+        return fill(self.SUBJECT, kind=self.kind, job_id=self.job_id)
+
+    @property
+    def id(self) -> str:
+        """The message id: a chunk published twice is stored once."""
+        return f"log/{self.job_id}/{self.attempt}/{self.number}"
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Return the subject filter that matches every chunk."""
+        return pattern(cls.SUBJECT)
+
+    def encode(self) -> bytes:
+        """Return the chunk as zstd-compressed JSON."""
+        return zstandard.compress(_ENCODER.encode(self), level=1)
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Return the chunk of a body; ValueError says what is wrong with it."""
+        try:
+            return msgspec.json.decode(_decompress(body), type=cls)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"log chunk: not zstd: {error}") from error
+
+
+MAX_CHUNK_BYTES = 64 * 1024 * 1024
+"""Size of a decompressed chunk beyond which it is refused."""
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _decompress(body: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_CHUNK_BYTES)

@@ -1,0 +1,97 @@
+"""What all messages share: typed bodies, and the CloudEvents 1.0 envelope they travel in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+from urllib.parse import quote, unquote
+
+from pydantic import BaseModel, ConfigDict
+
+from estafette_common.bus import identity
+from estafette_common.bus.subjects import fields, fill, pattern
+
+CLOUDEVENTS_SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
+"""Characters that the CloudEvents HTTP binding leaves alone in a header value."""
+
+
+class Message(BaseModel):
+    """The body of a message. Readers ignore unknown fields, so a newer sender may add some."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    TYPE: ClassVar[str]
+    """CloudEvents type, ending in the version: `estafette.job.finished.v1`."""
+
+    SUBJECT: ClassVar[str]
+    """Subject template: `job.{kind}.{job_id}.finished`."""
+
+    CONTENT_TYPE: ClassVar[str] = "application/json"
+
+    @property
+    def subject(self) -> str:
+        """Where this message is published."""
+        return fill(self.SUBJECT, **{name: str(getattr(self, name)) for name in fields(self.SUBJECT)})
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Return the subject filter that matches every message of this class."""
+        return pattern(cls.SUBJECT)
+
+    def encode(self) -> bytes:
+        """Return the body as it travels."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Return the message of a body; ValueError says what is wrong with it."""
+        return cls.model_validate_json(body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Which message it is and who told it; travels as `ce-*` headers (CloudEvents 1.0, binary mode)."""
+
+    id: str
+    type: str
+    source: str
+    time: datetime
+
+    @classmethod
+    def of(cls, message: type[Message], *, id: str, source: str, now: datetime | None = None) -> Self:
+        """Return the envelope of a message that is about to be published."""
+        return cls(id=id, type=message.TYPE, source=source, time=now or datetime.now(UTC))
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str], *, default_id: str, default_time: datetime) -> Self:
+        """Return the envelope of a received message; the defaults stand in for a sender that gave none."""
+        try:
+            time = datetime.fromisoformat(headers.get("ce-time", ""))
+        except ValueError:
+            time = default_time
+        return cls(
+            id=unquote(headers.get("ce-id", "")) or default_id,
+            type=unquote(headers.get("ce-type", "")),
+            source=unquote(headers.get("ce-source", "")),
+            time=time,
+        )
+
+    def headers(self, *, content_type: str) -> dict[str, str]:
+        """Return the headers that carry this envelope."""
+        return {
+            "ce-specversion": "1.0",
+            "ce-id": quote(self.id, safe=CLOUDEVENTS_SAFE),
+            "ce-type": self.type,
+            "ce-source": quote(self.source, safe=CLOUDEVENTS_SAFE),
+            "ce-time": self.time.isoformat(),
+            "content-type": content_type,
+            "Nats-Msg-Id": quote(self.id, safe=CLOUDEVENTS_SAFE),
+        }
+
+    def derive(self, purpose: str) -> str:
+        """Return the id of an answer to this message: the same however often it is delivered."""
+        return identity.derive(self.id, purpose)
+
+
+Cause = Envelope
+"""The envelope of the message that a handler is answering."""

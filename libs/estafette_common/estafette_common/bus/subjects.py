@@ -1,0 +1,105 @@
+"""Every subject and every stream of the system, and how a name becomes a token of a subject.
+
+A subject template names fields of its message in braces. Filled in, it is where the message is published; with a
+`*` for each field, it is what a consumer filters by.
+
+| subject | published by | read by |
+|---|---|---|
+| `event.github.{kind}` | webhook-ingress | external subscribers |
+| `event.git.push` | webhook-ingress | manifest-planner |
+| `event.cron.tick` | cron-sender | cron-sender (its memory), external subscribers |
+| `event.pipeline.{event}` | manifest-planner | notifier, external subscribers |
+| `event.decision.{subject_kind}` | manifest-planner | external subscribers |
+| `command.{kind}.{job_id}.lose` | hanging-job-cleaner | manifest-planner |
+| `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
+| `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.failed-to-start` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.started` | builder | manifest-planner |
+| `job.{kind}.{job_id}.stage` | builder | external subscribers |
+| `job.{kind}.{job_id}.heartbeat` | builder | manifest-planner |
+| `job.{kind}.{job_id}.finished` | builder | manifest-planner |
+| `log.{kind}.{job_id}` | builder, manifest-planner (why there was no job) | log-sink, api |
+| `dead.>` followed by the subject that could not be handled | every consumer | people |
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from string import Formatter
+from urllib.parse import quote
+
+GITHUB_EVENT = "event.github.{kind}"
+GIT_PUSH = "event.git.push"
+CRON_TICK = "event.cron.tick"
+PIPELINE_CHANGED = "event.pipeline.{event}"
+DECISION_MADE = "event.decision.{subject_kind}"
+COMMAND_LOSE = "command.{kind}.{job_id}.lose"
+JOB_REQUESTED = "job.{kind}.{job_id}.requested"
+JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"
+JOB_FAILED_TO_START = "job.{kind}.{job_id}.failed-to-start"
+JOB_STARTED = "job.{kind}.{job_id}.started"
+JOB_STAGE = "job.{kind}.{job_id}.stage"
+JOB_HEARTBEAT = "job.{kind}.{job_id}.heartbeat"
+JOB_FINISHED = "job.{kind}.{job_id}.finished"
+LOG = "log.{kind}.{job_id}"
+DEAD = "dead"
+
+DAY = 24 * 60 * 60.0
+"""Seconds."""
+
+DUPLICATE_WINDOW = 10 * 60.0
+"""Seconds a stream remembers message ids; beyond it the deterministic job id keeps a repeat harmless."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A JetStream stream. All of them refuse new messages when full: old work is never dropped for new."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: float
+    """Seconds a message is kept."""
+    max_bytes: int = -1
+    until_handled: bool = False
+    """Whether an acknowledged message is removed at once (a work queue)."""
+
+
+STREAMS = {
+    "event": Stream(name="EVENTS", subjects=("event.>",), max_age=30 * DAY),
+    "command": Stream(name="COMMANDS", subjects=("command.>",), max_age=30 * DAY, until_handled=True),
+    "job": Stream(name="JOBS", subjects=("job.>",), max_age=30 * DAY),
+    "log": Stream(name="LOGS", subjects=("log.>",), max_age=7 * DAY, max_bytes=20 * 1024**3),
+    "dead": Stream(name="DEAD", subjects=("dead.>",), max_age=90 * DAY),
+}
+"""By the first token of the subject."""
+
+
+def stream_of(subject: str) -> str:
+    """Return the name of the stream that stores the subject; KeyError if none does."""
+    return STREAMS[subject.partition(".")[0]].name
+
+
+def token(name: str) -> str:
+    """Return the name as one token of a subject.
+
+    Whatever could split or widen a subject (`.`, `*`, `>`, blanks, control characters) is percent-encoded, so
+    different names give different tokens. ValueError for an empty name, which no token can carry.
+    """
+    if not name:
+        raise ValueError("an empty name cannot be a token of a subject")
+    return quote(name, safe="").replace(".", "%2E").replace("~", "%7E")
+
+
+def fill(template: str, **fields: str) -> str:
+    """Return the template with each field encoded as a token."""
+    return template.format(**{name: token(value) for name, value in fields.items()})
+
+
+@lru_cache
+def fields(template: str) -> tuple[str, ...]:
+    """Return the names of the fields in a template, in order."""
+    return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
+
+
+def pattern(template: str) -> str:
+    """Return the subject filter that all messages of the template match."""
+    return template.format(**dict.fromkeys(fields(template), "*"))

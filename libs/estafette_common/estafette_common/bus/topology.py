@@ -1,0 +1,82 @@
+"""Declaring streams and consumers on the server, so that it agrees with the code."""
+
+from dataclasses import dataclass
+
+import structlog
+from nats.js import JetStreamContext, api
+from nats.js.errors import NotFoundError
+
+from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.bus.messages.message import Message
+from estafette_common.bus.subjects import DUPLICATE_WINDOW, STREAMS, Stream, stream_of
+
+log = structlog.get_logger()
+
+ACK_WAIT = 15.0
+"""Seconds without a word after which a message goes to a replica. Handlers in progress report every third of it."""
+
+BACKOFF = (0.2, 1.0, 5.0, 15.0, 60.0)
+"""Seconds before each further try of a message whose handler failed; after the last it is buried in `dead.>`."""
+
+OPEN_MESSAGES = 1_000
+"""Unacknowledged messages of a consumer over all replicas. Generous, for a message waiting for its next try counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """A durable reader of one kind of message. Replicas of a service share it; each message goes to one of them."""
+
+    durable: str
+    message: type[Message] | type[LogChunk]
+    concurrency: int = 1
+    """Messages that one replica handles at a time."""
+    backoff: tuple[float, ...] = BACKOFF
+
+
+async def declare(jetstream: JetStreamContext, consumers: list[Consumer]) -> None:
+    """Make the server agree with the code. Harmless when done twice or by several processes at once."""
+    for stream in STREAMS.values():
+        await _declare_stream(jetstream, stream)
+    for consumer in consumers:
+        await jetstream.add_consumer(stream_of(consumer.message.SUBJECT), _consumer_config(consumer))
+
+
+async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
+    wanted = _stream_config(stream)
+    try:
+        have = (await jetstream.stream_info(stream.name)).config
+    except NotFoundError:
+        await jetstream.add_stream(wanted)
+        log.info("stream created", stream=stream.name)
+        return
+    stated = {name: value for name, value in wanted.as_dict().items() if value is not None}
+    found = have.as_dict()
+    drift = {name: found.get(name) for name, value in stated.items() if found.get(name) != value}
+    if drift:
+        await jetstream.update_stream(have.evolve(**{name: getattr(wanted, name) for name in drift}))
+        log.warning("stream drifted and was repaired", stream=stream.name, was=drift)
+
+
+def _stream_config(stream: Stream) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        max_age=stream.max_age,
+        max_bytes=stream.max_bytes,
+        discard=api.DiscardPolicy.NEW,
+        duplicate_window=DUPLICATE_WINDOW,
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.WORK_QUEUE if stream.until_handled else api.RetentionPolicy.LIMITS,
+    )
+
+
+def _consumer_config(consumer: Consumer) -> api.ConsumerConfig:
+    return api.ConsumerConfig(
+        name=consumer.durable,
+        durable_name=consumer.durable,
+        filter_subject=consumer.message.pattern(),
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_deliver=-1,  # we count ourselves: a limit here would leave messages stuck, not buried
+        max_ack_pending=OPEN_MESSAGES,
+    )

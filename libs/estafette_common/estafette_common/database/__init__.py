@@ -1,0 +1,1 @@
+"""The database: a pool, transactions that survive serialization failures, and versioned migrations."""

@@ -1,0 +1,74 @@
+"""The plan: everything a builder needs to know of its job, resolved by the planner."""
+
+from pydantic import BaseModel, ConfigDict
+
+from estafette_common.jobs.lifecycle import Kind
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Repository(_Frozen):
+    """A repository at a forge."""
+
+    source: str
+    """`github.com`"""
+    owner: str
+    name: str
+
+    @property
+    def pipeline(self) -> str:
+        """The key of its pipeline: `github.com/acme/shop`."""
+        return f"{self.source}/{self.owner}/{self.name}"
+
+
+class Version(_Frozen):
+    """The version of a build and the parts it was made of."""
+
+    version: str
+    major: int | None = None
+    minor: int | None = None
+    patch: str | None = None
+    label: str | None = None
+    counter: int
+
+
+class PlannedStage(_Frozen):
+    """One stage, with every default filled in."""
+
+    name: str
+    image: str = ""
+    shell: str = "/bin/sh"
+    work_dir: str = "/estafette-work"
+    commands: tuple[str, ...] = ()
+    when: str = "status == 'succeeded'"
+    env: dict[str, str] = {}
+    auto_injected: bool = False
+
+
+class Plan(_Frozen):
+    """What a builder runs. Secrets in it are envelopes sealed with the job's own key, see `estafette_common.secrets`."""
+
+    kind: Kind
+    job_id: str
+    repository: Repository
+    branch: str
+    revision: str
+    clone_url: str
+    clone_token: str = ""
+    """Sealed; lets git read a private repository over HTTPS (user `x-access-token`)."""
+    version: Version
+    labels: dict[str, str] = {}
+    env: dict[str, str] = {}
+    """Of the manifest, for every stage."""
+    stages: tuple[PlannedStage, ...]
+    server_url: str = ""
+    """Where people find the page; `ESTAFETTE_CI_SERVER_BASE_URL`."""
+    timeout: float = 6 * 60 * 60.0
+    """Seconds the job may run."""
+
+    @property
+    def job_name(self) -> str:
+        """The name of the job in its runtime, from its id alone: creating it twice meets the same object."""
+        return f"{self.kind}-{self.job_id}"

@@ -1,0 +1,1 @@
+"""Takes HTTP; gives what is stored and what is happening; reads only."""

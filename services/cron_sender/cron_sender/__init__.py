@@ -1,0 +1,1 @@
+"""Takes the clock; gives one tick a minute; owns nothing."""

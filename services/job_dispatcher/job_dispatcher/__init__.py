@@ -1,0 +1,1 @@
+"""Takes requested jobs; gives running ones; owns the jobs of the runtime."""

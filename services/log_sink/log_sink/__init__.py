@@ -1,0 +1,1 @@
+"""Takes log chunks; owns the stored logs."""

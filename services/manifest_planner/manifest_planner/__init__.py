@@ -1,0 +1,1 @@
+"""Takes events and commands; gives jobs; owns pipelines, builds and decisions."""

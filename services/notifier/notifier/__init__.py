@@ -1,0 +1,1 @@
+"""Takes changes of builds; tells forges; owns the delivery ledger."""

@@ -1,0 +1,1 @@
+"""Takes webhooks of forges; gives verified events; owns nothing."""
