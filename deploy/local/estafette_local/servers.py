@@ -79,9 +79,7 @@ class PostgresServer:
         """Create the cluster if there is none, start it and wait until it takes connections."""
         data = self._data_folder()
         if not (data / "PG_VERSION").exists():
-            self._run(
-                "initdb", "-D", str(data), "-U", "estafette", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
-            )
+            self._run("initdb", "-D", str(data), "-U", "estafette", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
         (data / "postmaster.pid").unlink(missing_ok=True)
         output = data / "postgres.log"
         options = {
@@ -97,7 +95,9 @@ class PostgresServer:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                **self._as_account(),
+                user=self._account,
+                group=self._account,
+                extra_groups=[] if self._account else None,
             )
         _wait_for_port(self.port, self.process, output)
 
@@ -123,19 +123,15 @@ class PostgresServer:
         folder.chmod(0o700)
         return folder
 
-    def _as_account(self) -> dict[str, object]:
-        if self._account is None:
-            return {}
-        account = pwd.getpwnam(self._account)
-        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [_postgres_program(program), *arguments],
             capture_output=True,
             cwd="/",
             check=False,
-            **self._as_account(),
+            user=self._account,
+            group=self._account,
+            extra_groups=[] if self._account else None,
         )
         if done.returncode != 0:
             raise ServerError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}")

@@ -20,7 +20,7 @@ async def eventually(look: Callable[[], T | Awaitable[T]], *, within: float = 10
     while True:
         try:
             seen = look()
-            result: T = await seen if inspect.isawaitable(seen) else seen  # type: ignore[assignment]
+            result: T = await seen if inspect.isawaitable(seen) else seen
             if result:
                 return result
             last: object = result

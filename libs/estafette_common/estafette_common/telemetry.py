@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind
+from structlog.typing import EventDict, Processor
 
 if TYPE_CHECKING:
     from estafette_common.bus.messages.message import Envelope
@@ -71,15 +72,15 @@ def doing(name: str, carrier: Mapping[str, str] | None = None) -> Iterator[None]
         yield
 
 
-def _add_service(service: str) -> Any:
-    def add(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_service(service: str) -> Processor:
+    def add(_: Any, __: str, event: EventDict) -> EventDict:
         event["service"] = service
         return event
 
     return add
 
 
-def _add_trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_trace(_: Any, __: str, event: EventDict) -> EventDict:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)

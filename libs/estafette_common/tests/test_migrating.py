@@ -18,4 +18,4 @@ async def test_several_migrations_at_once_apply_each_file_once(postgres_server: 
 
     applied = await asyncio.gather(*(migrate(postgres_server.url(name)) for _ in range(4)))
 
-    assert sorted(sum(applied, [])) == [migration.name for migration in known()]
+    assert sorted(name for names in applied for name in names) == [migration.name for migration in known()]

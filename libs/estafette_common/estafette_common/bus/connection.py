@@ -1,12 +1,14 @@
 """Connecting to NATS so that the connection is never given up."""
 
+from typing import Any
+
 import structlog
 from nats.aio.client import Client
 
 log = structlog.get_logger()
 
-RECONNECT_WAIT = 0.25
-"""Seconds between two tries to reach a server that went away."""
+RECONNECT_WAIT: Any = 0.25
+"""Seconds between two tries to reach a server that went away. (The client says int and sleeps any number.)"""
 
 OLDEST_SERVER = (2, 9)
 """JetStream of an older server lacks what the streams here are made of."""

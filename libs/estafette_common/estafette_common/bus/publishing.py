@@ -1,6 +1,7 @@
 """The one way to publish: with an id and a trace, stored by JetStream, or an error."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Protocol
 
 import nats.errors
@@ -60,9 +61,8 @@ class JetStreamPublisher:
 
         Raises NotStoredError, StreamFullError or TooLargeError.
         """
-        headers = Envelope.of(type(message), id=id, source=self._source).headers(
-            content_type=message.CONTENT_TYPE
-        )
+        envelope = Envelope(id=id, type=message.TYPE, source=self._source, time=datetime.now(UTC))
+        headers = envelope.headers(content_type=message.CONTENT_TYPE)
         inject(headers)
         await self.store(message.subject, message.encode(), headers)
 

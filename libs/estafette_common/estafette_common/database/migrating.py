@@ -31,9 +31,7 @@ class MigrationError(Exception):
 def known() -> list[Migration]:
     """Return the migrations of this version, oldest first."""
     folder = files("estafette_common.database") / "migrations"
-    found = [
-        Migration(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql")
-    ]
+    found = [Migration(entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return sorted(found, key=lambda migration: migration.name)
 
 
@@ -44,11 +42,19 @@ async def migrate(url: str) -> list[str]:
     """
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(LEDGER)
-        await connection.execute(SENTINEL)
+        await _make_ledger(connection)
         return await _apply(connection, known())
     finally:
         await connection.close()
+
+
+async def _make_ledger(connection: asyncpg.Connection) -> None:
+    """Create the table of applied migrations; IF NOT EXISTS alone still fails when two create it at once."""
+    try:
+        await connection.execute(LEDGER)
+    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+        await connection.execute(LEDGER)
+    await connection.execute(SENTINEL)
 
 
 async def _apply(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import asyncpg
 import msgspec
@@ -57,7 +57,7 @@ class Database:
             async with self.pool.acquire() as connection:
                 try:
                     async with connection.transaction():
-                        return await work(connection)
+                        return await work(cast("asyncpg.Connection[asyncpg.Record]", connection))
                 except RETRIED:
                     if attempt == ATTEMPTS:
                         raise

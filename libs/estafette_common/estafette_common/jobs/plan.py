@@ -48,7 +48,7 @@ class PlannedStage(_Frozen):
 
 
 class Plan(_Frozen):
-    """What a builder runs. Secrets in it are envelopes sealed with the job's own key, see `estafette_common.secrets`."""
+    """What a builder runs. Secrets in it are envelopes sealed with the job's own key (`manifest.secrets`)."""
 
     kind: Kind
     job_id: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar, Self
 from urllib.parse import quote, unquote
 
@@ -56,11 +56,6 @@ class Envelope:
     type: str
     source: str
     time: datetime
-
-    @classmethod
-    def of(cls, message: type[Message], *, id: str, source: str, now: datetime | None = None) -> Self:
-        """Return the envelope of a message that is about to be published."""
-        return cls(id=id, type=message.TYPE, source=source, time=now or datetime.now(UTC))
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], *, default_id: str, default_time: datetime) -> Self:
