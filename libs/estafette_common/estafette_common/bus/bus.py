@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 
 from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
 from estafette_common.bus.delivery import next_try, obituary
-from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
 from estafette_common.bus.messages.message import Cause, Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
 from estafette_common.bus.subjects import stream_of
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 FETCH = 1.0
 """Seconds one request for a message stays open; after a restart of the server, messages may wait as long."""
 
-Body = TypeVar("Body", bound=Message | LogChunk)
+Body = TypeVar("Body", bound=Message | SealedLogChunk)
 Handler = Callable[[Body, Cause], Awaitable[None]]
 
 
@@ -143,7 +143,7 @@ class Bus:
         )
         try:
             with handling(consumer.durable, envelope, message.headers or {}):
-                await handler(consumer.message.decode(message.data), envelope)
+                await handler(consumer.message.decode(message.data, message.headers or {}), envelope)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  how it ended decides what becomes of it
             error = raised
         finally:

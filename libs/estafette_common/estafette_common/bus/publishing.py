@@ -63,6 +63,7 @@ class JetStreamPublisher:
         """
         envelope = Envelope(id=id, type=message.TYPE, source=self._source, time=datetime.now(UTC))
         headers = envelope.headers(content_type=message.CONTENT_TYPE)
+        headers.update(message.headers)
         inject(headers)
         await self.store(message.subject, message.encode(), headers)
 

@@ -6,7 +6,7 @@ import structlog
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
-from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.bus.messages.logs import SealedLogChunk
 from estafette_common.bus.messages.message import Message
 from estafette_common.bus.subjects import DUPLICATE_WINDOW, STREAMS, Stream, stream_of
 
@@ -27,7 +27,7 @@ class Consumer:
     """A durable reader of one kind of message. Replicas of a service share it; each message goes to one of them."""
 
     durable: str
-    message: type[Message] | type[LogChunk]
+    message: type[Message] | type[SealedLogChunk]
     concurrency: int = 1
     """Messages that one replica handles at a time."""
     backoff: tuple[float, ...] = BACKOFF

@@ -1,13 +1,16 @@
 """EVENTS: what happened outside, what was decided about it, and what became of pipelines."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
 from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
+from estafette_common.bus.subjects import token
 from estafette_common.jobs.lifecycle import Kind, Outcome, Status
 from estafette_common.jobs.plan import Repository
 
@@ -18,18 +21,26 @@ class GithubEvent(Message):
     TYPE: ClassVar = "estafette.github.event.v1"
     SUBJECT: ClassVar = subjects.GITHUB_EVENT
 
-    kind: str = "unknown"
-    """GitHub's name of the event, from `X-GitHub-Event`; in the subject, not in the body."""
-    payload: bytes
+    kind: str
+    """GitHub's name of the event, from `X-GitHub-Event`; in a header, not in the body."""
+    payload: bytes = b""
+    dataref: str = ""
+    """Where the payload lies instead, when it is larger than a message may be: `payloads/<name>`, object store."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The kind, and CloudEvents' `dataref` where the payload lies elsewhere."""
+        return {"github-event": token(self.kind), **({"ce-dataref": self.dataref} if self.dataref else {})}
 
     def encode(self) -> bytes:
         """Return the payload as GitHub sent it."""
         return self.payload
 
     @classmethod
-    def decode(cls, body: bytes) -> Self:
+    def decode(cls, body: bytes, headers: Mapping[str, str]) -> Self:
         """Return the event of a payload."""
-        return cls(payload=body)
+        kind = unquote(headers.get("github-event", "unknown"))
+        return cls(kind=kind, payload=body, dataref=headers.get("ce-dataref", ""))
 
 
 class Person(BaseModel):

@@ -5,6 +5,7 @@ told by the builder; manifest-planner tells chunks of attempt 0 about jobs that 
 msgspec instead of pydantic, because one build may print a million lines.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import msgspec
@@ -79,7 +80,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "estafette.log.chunk.v1"
     SUBJECT: ClassVar[str] = subjects.LOG
-    CONTENT_TYPE: ClassVar[str] = "application/json+zstd"
+    CONTENT_TYPE: ClassVar[str] = "application/json"
 
     kind: str
     job_id: str
@@ -100,6 +101,20 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
         """The message id: a chunk published twice is stored once."""
         return f"log/{self.job_id}/{self.attempt}/{self.number}"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a reader needs to know to store the chunk without opening it."""
+        return {
+            "content-encoding": "zstd",
+            "estafette-kind": self.kind,
+            "estafette-job-id": self.job_id,
+            "estafette-attempt": str(self.attempt),
+            "estafette-chunk": str(self.number),
+            "estafette-first-entry": str(self.first),
+            "estafette-entries": str(len(self.entries)),
+            "estafette-ends": "1" if self.entries and isinstance(self.entries[-1], End) else "0",
+        }
+
     @classmethod
     def pattern(cls) -> str:
         """Return the subject filter that matches every chunk."""
@@ -110,12 +125,52 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
         return zstandard.compress(_ENCODER.encode(self), level=1)
 
     @classmethod
-    def decode(cls, body: bytes) -> Self:
+    def decode(cls, body: bytes, headers: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003  all is in the body
         """Return the chunk of a body; ValueError says what is wrong with it."""
         try:
             return msgspec.json.decode(_decompress(body), type=cls)
         except zstandard.ZstdError as error:
             raise ValueError(f"log chunk: not zstd: {error}") from error
+
+
+class SealedLogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A log chunk as the log-sink takes it: described by its headers, its body unopened."""
+
+    TYPE: ClassVar[str] = LogChunk.TYPE
+    SUBJECT: ClassVar[str] = LogChunk.SUBJECT
+
+    kind: str
+    job_id: str
+    attempt: int
+    number: int
+    first: int
+    count: int
+    """Of its entries."""
+    ends: bool
+    """Whether its last entry is an `End`."""
+    body: bytes
+
+    @classmethod
+    def pattern(cls) -> str:
+        """Return the subject filter that matches every chunk."""
+        return pattern(cls.SUBJECT)
+
+    @classmethod
+    def decode(cls, body: bytes, headers: Mapping[str, str]) -> Self:
+        """Return the chunk that the headers describe; ValueError when they do not."""
+        try:
+            return cls(
+                kind=headers["estafette-kind"],
+                job_id=headers["estafette-job-id"],
+                attempt=int(headers["estafette-attempt"]),
+                number=int(headers["estafette-chunk"]),
+                first=int(headers["estafette-first-entry"]),
+                count=int(headers["estafette-entries"]),
+                ends=headers["estafette-ends"] == "1",
+                body=body,
+            )
+        except KeyError as error:
+            raise ValueError(f"log chunk: header {error} is missing") from error
 
 
 MAX_CHUNK_BYTES = 64 * 1024 * 1024

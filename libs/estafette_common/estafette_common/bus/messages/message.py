@@ -38,13 +38,18 @@ class Message(BaseModel):
         """Return the subject filter that matches every message of this class."""
         return pattern(cls.SUBJECT)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What travels in headers besides the envelope."""
+        return {}
+
     def encode(self) -> bytes:
         """Return the body as it travels."""
         return self.model_dump_json(exclude_none=True).encode()
 
     @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Return the message of a body; ValueError says what is wrong with it."""
+    def decode(cls, body: bytes, headers: Mapping[str, str]) -> Self:  # noqa: ARG003  for classes that need them
+        """Return the message of a body and its headers; ValueError says what is wrong with it."""
         return cls.model_validate_json(body)
 
 
