@@ -16,8 +16,8 @@ from estafette_common.bus.subjects import stream_of
 
 log = structlog.get_logger()
 
-PUBACK_TIMEOUT = 5.0
-"""Seconds to wait for JetStream to say that it stored a message."""
+PUBACK_TIMEOUT = 2.5
+"""Seconds to wait for JetStream to say that it stored a message. With all tries it stays below the 10 s GitHub waits."""
 
 PAUSES = (0.1, 0.5)
 """Seconds before the second and the third try. More patience is the caller's: a redelivery, a forge's retry."""

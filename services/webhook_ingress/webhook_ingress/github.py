@@ -1,0 +1,116 @@
+"""GitHub's webhooks: verified, translated, stored, and only then answered."""
+
+import asyncio
+from http import HTTPStatus
+from time import perf_counter
+
+import msgspec
+import structlog
+from aiohttp import web
+from estafette_common.bus import identity
+from estafette_common.bus.messages.events import GithubEvent
+from estafette_common.bus.messages.message import Message
+from estafette_common.bus.publishing import NotStoredError, Publisher
+from estafette_common.telemetry import doing
+
+from webhook_ingress.metrics import ANSWERED, SECONDS
+from webhook_ingress.payloads import LARGEST_MESSAGE, Payloads
+from webhook_ingress.pushes import NotAPushError, translate
+from webhook_ingress.signatures import RefusedError, check
+
+log = structlog.get_logger()
+
+RETRY_AFTER = "10"
+"""Seconds after which a sender may try again when nothing could be stored."""
+
+LONGEST_NAME = 100
+"""Characters of a delivery id or an event name; GitHub's are far shorter."""
+
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class GithubHooks:
+    """Takes GitHub's webhooks."""
+
+    def __init__(self, bus: Publisher, payloads: Payloads, secret: str) -> None:
+        self._bus = bus
+        self._payloads = payloads
+        self._secret = secret.encode()
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer 2xx once the event is stored, so that a lost answer is a repeat and never a loss.
+
+        400 not what GitHub sends, 401 not verified, 413 too large, 415 not JSON, 503 not stored: send it again.
+        """
+        began = perf_counter()
+        with doing("github webhook", request.headers):
+            try:
+                response = await self._take(request)
+            except RefusedError as error:
+                log.warning("webhook refused", forge="github", status=error.status.value, reason=error.reason)
+                response = _refusal(error)
+        ANSWERED.labels("github", str(response.status)).inc()
+        SECONDS.labels("github").observe(perf_counter() - began)
+        return response
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body = await _verified(request, self._secret)
+        kind, delivery = _name(request, "X-GitHub-Event"), _name(request, "X-GitHub-Delivery")
+        await self._store(_translate(kind, delivery, body), delivery)
+        log.info("webhook accepted", forge="github", kind=kind, delivery=delivery)
+        return web.json_response({"event": kind, "delivery": delivery})
+
+    async def _store(self, messages: dict[str, Message], delivery: str) -> None:
+        try:
+            for key, message in messages.items():
+                if isinstance(message, GithubEvent) and len(message.payload) > LARGEST_MESSAGE:
+                    reference = await self._payloads.keep(delivery, message.payload)
+                    messages[key] = GithubEvent(kind=message.kind, dataref=reference)
+            await asyncio.gather(*(self._bus.publish(message, id=key) for key, message in messages.items()))
+        except NotStoredError as error:
+            log.warning("webhook not stored", delivery=delivery, error=str(error))
+            reason = "the event could not be stored; send it again"
+            raise RefusedError(reason, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
+
+
+async def _verified(request: web.Request, secret: bytes) -> bytes:
+    """Return the body of a request that comes from who shares the secret; else RefusedError."""
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        reason = "the body is larger than this server accepts"
+        raise RefusedError(reason, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
+    signature, old_signature = (request.headers.get(name) for name in ("X-Hub-Signature-256", "X-Hub-Signature"))
+    check(body, signature=signature, old_signature=old_signature, secret=secret)
+    if request.content_type != "application/json":
+        reason = "set the webhook's content type to application/json"
+        raise RefusedError(reason, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    return body
+
+
+def _name(request: web.Request, header: str) -> str:
+    text = request.headers.get(header, "")
+    if not (0 < len(text) <= LONGEST_NAME and text.isascii() and text.isprintable() and " " not in text):
+        raise RefusedError(f"{header} is missing or malformed", status=HTTPStatus.BAD_REQUEST)
+    return text
+
+
+def _translate(kind: str, delivery: str, body: bytes) -> dict[str, Message]:
+    """Return what a verified webhook tells, by message id; RefusedError when it is not what GitHub sends."""
+    messages: dict[str, Message] = {delivery: GithubEvent(kind=kind, payload=body)}
+    try:
+        if kind == "push":
+            messages[identity.derive(delivery, "git-push")] = translate(body)
+        else:
+            _JSON_OBJECT.decode(body)
+    except NotAPushError as error:
+        raise RefusedError(str(error), status=HTTPStatus.BAD_REQUEST) from None
+    except msgspec.MsgspecError:
+        raise RefusedError("the body is not a JSON object", status=HTTPStatus.BAD_REQUEST) from None
+    return messages
+
+
+def _refusal(error: RefusedError) -> web.Response:
+    body = {"code": error.status.phrase, "message": error.reason}
+    headers = {"Retry-After": RETRY_AFTER} if error.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return web.json_response(body, status=error.status, headers=headers)
