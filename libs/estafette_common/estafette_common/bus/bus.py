@@ -21,13 +21,13 @@ from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
 from estafette_common.bus.messages.message import Cause, Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
 from estafette_common.bus.subjects import stream_of
-from estafette_common.bus.topology import ACK_WAIT, Consumer, declare
+from estafette_common.bus.topology import Consumer, declare
 from estafette_common.metrics import HANDLED, HANDLING_SECONDS
 from estafette_common.telemetry import handling
 
 log = structlog.get_logger()
 
-FETCH = 1.0
+FETCH = 0.5
 """Seconds one request for a message stays open; after a restart of the server, messages may wait as long."""
 
 Body = TypeVar("Body", bound=Message | SealedLogChunk)
@@ -133,7 +133,7 @@ class Bus:
 
     async def _handle(self, consumer: Consumer, handler: Handler[Any], message: Msg) -> None:
         started = perf_counter()
-        beat = asyncio.create_task(_report_progress(message))
+        beat = asyncio.create_task(_report_progress(message, every=consumer.ack_wait / 3))
         error: BaseException | None = None
         place = message.metadata
         envelope = Envelope.from_headers(
@@ -195,9 +195,9 @@ async def _as_it_came(message: Any) -> Any:
     return message
 
 
-async def _report_progress(message: Msg) -> None:
+async def _report_progress(message: Msg, *, every: float) -> None:
     while True:
-        await asyncio.sleep(ACK_WAIT / 3)
+        await asyncio.sleep(every)
         with suppress(nats.errors.Error):
             await message.in_progress()
 

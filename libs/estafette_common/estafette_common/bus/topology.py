@@ -31,6 +31,7 @@ class Consumer:
     concurrency: int = 1
     """Messages that one replica handles at a time."""
     backoff: tuple[float, ...] = BACKOFF
+    ack_wait: float = ACK_WAIT
 
 
 async def declare(jetstream: JetStreamContext, consumers: list[Consumer]) -> None:
@@ -76,7 +77,7 @@ def _consumer_config(consumer: Consumer) -> api.ConsumerConfig:
         durable_name=consumer.durable,
         filter_subject=consumer.message.pattern(),
         ack_policy=api.AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT,
+        ack_wait=consumer.ack_wait,
         max_deliver=-1,  # we count ourselves: a limit here would leave messages stuck, not buried
         max_ack_pending=OPEN_MESSAGES,
     )
