@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 from opentelemetry import trace
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import DEFAULT_OFF, DEFAULT_ON
 from opentelemetry.trace import SpanKind
 from structlog.typing import EventDict, Processor
 
@@ -35,14 +37,17 @@ def configure(*, service: str, log_level: str = "info", otlp_endpoint: str = "")
             _add_service(service),
             _add_trace,
             structlog.processors.ExceptionRenderer(_TRACEBACK),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_encode),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
-    provider = TracerProvider(resource=Resource.create({"service.name": f"estafette-{service}"}))
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"estafette-{service}"}),
+        sampler=DEFAULT_ON if otlp_endpoint else DEFAULT_OFF,  # trace ids travel on either way
+    )
     if otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
@@ -65,11 +70,23 @@ def handling(consumer: str, envelope: "Envelope", headers: Mapping[str, str]) ->
         yield
 
 
+def traceparent() -> str:
+    """Return the W3C trace context of the current span, or nothing outside of any."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
 @contextmanager
 def doing(name: str, carrier: Mapping[str, str] | None = None) -> Iterator[None]:
     """Do something inside a span, within the trace that the carrier's `traceparent` names, if any."""
     with _TRACER.start_as_current_span(name, context=extract(dict(carrier or {}))):
         yield
+
+
+def _encode(event: EventDict, **_: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=repr)
 
 
 def _add_service(service: str) -> Processor:

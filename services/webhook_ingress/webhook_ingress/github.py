@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from estafette_common.bus import identity
 from estafette_common.bus.messages.events import GithubEvent
-from estafette_common.bus.messages.message import Message
+from estafette_common.bus.messages.message import Encoded, Message
 from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.telemetry import doing
 
@@ -57,10 +57,10 @@ class GithubHooks:
         body = await _verified(request, self._secret)
         kind, delivery = _name(request, "X-GitHub-Event"), _name(request, "X-GitHub-Delivery")
         await self._store(_translate(kind, delivery, body), delivery)
-        log.info("webhook accepted", forge="github", kind=kind, delivery=delivery)
+        log.debug("webhook accepted", forge="github", kind=kind, delivery=delivery)
         return web.json_response({"event": kind, "delivery": delivery})
 
-    async def _store(self, messages: dict[str, Message], delivery: str) -> None:
+    async def _store(self, messages: dict[str, Message | Encoded], delivery: str) -> None:
         try:
             for key, message in messages.items():
                 if isinstance(message, GithubEvent) and len(message.payload) > LARGEST_MESSAGE:
@@ -95,9 +95,9 @@ def _name(request: web.Request, header: str) -> str:
     return text
 
 
-def _translate(kind: str, delivery: str, body: bytes) -> dict[str, Message]:
+def _translate(kind: str, delivery: str, body: bytes) -> dict[str, Message | Encoded]:
     """Return what a verified webhook tells, by message id; RefusedError when it is not what GitHub sends."""
-    messages: dict[str, Message] = {delivery: GithubEvent(kind=kind, payload=body)}
+    messages: dict[str, Message | Encoded] = {delivery: GithubEvent(kind=kind, payload=body)}
     try:
         if kind == "push":
             messages[identity.derive(delivery, "git-push")] = translate(body)

@@ -18,7 +18,7 @@ from nats.js import JetStreamContext
 from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
 from estafette_common.bus.delivery import next_try, obituary
 from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
-from estafette_common.bus.messages.message import Cause, Envelope, Message
+from estafette_common.bus.messages.message import Cause, Encoded, Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
 from estafette_common.bus.subjects import stream_of
 from estafette_common.bus.topology import Consumer, declare
@@ -88,11 +88,11 @@ class Bus:
             _hand_back_what_comes_too_late(subscriber)
             subscriber(receive)
 
-    async def publish(self, message: Message | LogChunk, *, id: str) -> None:
+    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
         """Return when JetStream has stored the message; see `Publisher`."""
         if not self._started:
             raise NotStoredError(f"{message.subject}: not connected to NATS yet")
-        await self._publisher.publish(message, id=id)
+        await self._publisher.publish(message, id=id, after=after)
 
     @property
     def jetstream(self) -> JetStreamContext:
@@ -105,7 +105,8 @@ class Bus:
         self._connection = self._broker.config.broker_config.connection_state.connection
         check_version(self._connection)
         self._jetstream = self._connection.jetstream()
-        self._publisher = JetStreamPublisher(self._jetstream, source=self._source)
+        self._publisher = JetStreamPublisher(self._connection, source=self._source)
+        await self._publisher.start()
         await declare(self._jetstream, self._consumers)
         await self._broker.start()
         self._started = True

@@ -54,6 +54,34 @@ class Message(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A message whose body its sender already encoded; for senders of thousands a second."""
+
+    message: type[Message]
+    subject: str
+    body: bytes
+
+    @property
+    def TYPE(self) -> str:  # noqa: N802  as the message it stands for
+        """The type of the message it stands for."""
+        return self.message.TYPE
+
+    @property
+    def CONTENT_TYPE(self) -> str:  # noqa: N802  as the message it stands for
+        """The content type of the message it stands for."""
+        return self.message.CONTENT_TYPE
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Nothing besides the envelope."""
+        return {}
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        return self.body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """Which message it is and who told it; travels as `ce-*` headers (CloudEvents 1.0, binary mode)."""
 
@@ -71,21 +99,22 @@ class Envelope:
             time = default_time
         return cls(
             id=unquote(headers.get("ce-id", "")) or default_id,
-            type=unquote(headers.get("ce-type", "")),
-            source=unquote(headers.get("ce-source", "")),
+            type=headers.get("ce-type", ""),
+            source=headers.get("ce-source", ""),
             time=time,
         )
 
     def headers(self, *, content_type: str) -> dict[str, str]:
         """Return the headers that carry this envelope."""
+        quoted = quote(self.id, safe=CLOUDEVENTS_SAFE)
         return {
             "ce-specversion": "1.0",
-            "ce-id": quote(self.id, safe=CLOUDEVENTS_SAFE),
+            "ce-id": quoted,
             "ce-type": self.type,
-            "ce-source": quote(self.source, safe=CLOUDEVENTS_SAFE),
+            "ce-source": self.source,
             "ce-time": self.time.isoformat(),
             "content-type": content_type,
-            "Nats-Msg-Id": quote(self.id, safe=CLOUDEVENTS_SAFE),
+            "Nats-Msg-Id": quoted,
         }
 
     def derive(self, purpose: str) -> str:

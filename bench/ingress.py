@@ -1,0 +1,251 @@
+"""How many webhooks one process of webhook-ingress takes, beside a bare aiohttp server in the same run.
+
+`make bench-ingress`. A 25 KB GitHub push, signed; each answer waits for JetStream's PubAck of two messages (the raw
+payload and the normalised push). wrk, the server and nats-server share the machine, so trust the ratio, not the
+absolute numbers. Needs wrk (`apt-get install wrk`).
+"""
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import aiohttp
+from estafette_local.servers import NatsServer, free_port
+from estafette_local.waiting import eventually
+
+SECRET = "bench"
+WORDS = [
+    "address",
+    "basket",
+    "border",
+    "carton",
+    "check",
+    "customs",
+    "delivery",
+    "depot",
+    "fetch",
+    "label",
+    "lane",
+    "parcel",
+    "pickup",
+    "price",
+    "receipt",
+    "refund",
+    "return",
+    "route",
+    "scan",
+    "seller",
+    "shelf",
+    "stamp",
+    "stock",
+    "tariff",
+    "ticket",
+    "track",
+    "truck",
+    "voucher",
+    "weight",
+    "window",
+]
+PATH = "/api/integrations/github/events"
+CONNECTIONS = (32, 128)
+TARGET = 0.28
+"""Requests of the ingress for each of the bare server."""
+
+ECHO = """
+import asyncio, sys, uvloop
+from aiohttp import web
+async def echo(request):
+    return web.Response(body=await request.read())
+app = web.Application(handler_args={"access_log": None})
+app.add_routes([web.post("/{path:.*}", echo), web.get("/readiness", echo)])
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, loop=uvloop.new_event_loop())
+"""
+
+WRK = """
+local counter, thread = 0, 0
+function setup(t) t:set("id", thread); thread = thread + 1 end
+function request()
+  counter = counter + 1
+  wrk.headers["X-GitHub-Delivery"] = "{run}-" .. id .. "-" .. counter
+  return wrk.format("POST", nil, wrk.headers, body)
+end
+function init()
+  local file = io.open("{body}", "rb"); body = file:read("*a"); file:close()
+  wrk.headers["Content-Type"] = "application/json"
+  wrk.headers["X-GitHub-Event"] = "push"
+  wrk.headers["X-Hub-Signature-256"] = "{signature}"
+end
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of wrk; latencies in ms."""
+
+    rate: float
+    p50: float
+    p99: float
+    errors: int
+
+
+def push_payload(size: int = 25_000) -> bytes:
+    """Return a push payload of about `size` bytes, shaped like GitHub's."""
+    random = Random(1)
+
+    def sha() -> str:
+        return f"{random.getrandbits(160):040x}"
+
+    def commit(number: int) -> dict[str, object]:
+        revision, words = sha(), random.choices(WORDS, k=12)
+        return {
+            "id": revision,
+            "tree_id": sha(),
+            "distinct": True,
+            "message": f"{' '.join(words[:6]).capitalize()}\n\n{' '.join(words[6:]).capitalize()}.",
+            "timestamp": f"2026-11-20T12:{number % 60:02d}:{random.randrange(60):02d}+01:00",
+            "url": f"https://github.com/acme/shop/commit/{revision}",
+            "author": {"name": "Robin", "email": "robin@example.com", "username": "robin"},
+            "committer": {"name": "GitHub", "email": "noreply@github.com", "username": "web-flow"},
+            "added": [f"src/{'/'.join(random.choices(WORDS, k=2))}.py"],
+            "removed": [],
+            "modified": ["README.md", f"src/{random.choice(WORDS)}/__init__.py"],
+        }
+
+    payload = {
+        "ref": "refs/heads/main",
+        "before": "1" * 40,
+        "after": "4" * 40,
+        "deleted": False,
+        "repository": {"id": 1, "name": "shop", "full_name": "acme/shop", "owner": {"login": "acme", "id": 2}},
+        "pusher": {"name": "robin", "email": "robin@example.com"},
+        "installation": {"id": 7},
+    }
+    commits: list[dict[str, object]] = []
+    while len(json.dumps(payload | {"commits": commits})) < size:
+        commits.append(commit(len(commits)))
+    return json.dumps(payload | {"commits": commits}).encode()
+
+
+@contextmanager
+def running(*command: str, environment: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a process for as long as the block."""
+    process = subprocess.Popen(
+        [sys.executable, *command], env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+async def answers(url: str) -> bool:
+    """Return whether the server at the URL is ready."""
+    async with aiohttp.ClientSession() as session, session.get(url + "/readiness") as response:
+        return response.status == 200
+
+
+def load(url: str, script: Path, *, connections: int, seconds: int) -> Result:
+    """Run wrk once."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url + PATH]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    return Result(
+        rate=float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),  # type: ignore[index]  wrk always prints it
+        p50=_milliseconds(output, "50%"),
+        p99=_milliseconds(output, "99%"),
+        errors=int(failed[1]) if failed else 0,
+    )
+
+
+def _milliseconds(output: str, percentile: str) -> float:
+    value, unit = re.search(percentile + r"\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
+    return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def main() -> None:
+    """Measure, print the table, and say whether the target is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5)
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is missing: apt-get install wrk")
+    folder = Path(tempfile.mkdtemp(prefix="estafette-bench-"))
+    nats = NatsServer(folder / "nats")
+    nats.start()
+    try:
+        measured = measure(folder, nats, rounds=options.rounds, seconds=options.seconds)
+    finally:
+        nats.stop()
+        shutil.rmtree(folder)
+    report(measured)
+
+
+def measure(folder: Path, nats: NatsServer, *, rounds: int, seconds: int) -> dict[tuple[str, int], list[Result]]:
+    """Return the results by server and number of connections, the servers taken in turns."""
+    body = push_payload()
+    (folder / "body").write_bytes(body)
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    echo, ingress = free_port(), free_port()
+    urls = {"bare aiohttp": f"http://127.0.0.1:{echo}", "webhook-ingress": f"http://127.0.0.1:{ingress}"}
+    environment = {
+        "ESTAFETTE_NATS_URL": nats.url,
+        "ESTAFETTE_PORT": str(ingress),
+        "ESTAFETTE_GITHUB_WEBHOOK_SECRET": SECRET,
+        "ESTAFETTE_LOG_LEVEL": "warning",
+    }
+    results: dict[tuple[str, int], list[Result]] = {}
+    with running("-c", ECHO, str(echo)), running("-m", "webhook_ingress", environment=environment):
+        for url in urls.values():
+            asyncio.run(eventually(lambda url=url: answers(url), within=30))  # type: ignore[misc]
+        for turn in range(rounds):
+            for connections in CONNECTIONS:
+                for name, url in urls.items():
+                    script = folder / "script.lua"
+                    replaced = {
+                        "{run}": f"{turn}-{connections}",
+                        "{body}": str(folder / "body"),
+                        "{signature}": signature,
+                    }
+                    text = WRK
+                    for mark, value in replaced.items():
+                        text = text.replace(mark, value)
+                    script.write_text(text)
+                    result = load(url, script, connections=connections, seconds=seconds)
+                    results.setdefault((name, connections), []).append(result)
+    return results
+
+
+def report(results: dict[tuple[str, int], list[Result]]) -> None:
+    """Print medians over the rounds, and ratios taken round by round."""
+    print("| server | connections | req/s | p50 ms | p99 ms | errors | x bare aiohttp |")
+    print("|---|---|---|---|---|---|---|")
+    for connections in CONNECTIONS:
+        bare = results["bare aiohttp", connections]
+        for name in ("bare aiohttp", "webhook-ingress"):
+            runs = results[name, connections]
+            ratio = statistics.median(run.rate / base.rate for run, base in zip(runs, bare, strict=True))
+            rate, p50, p99 = (statistics.median(getattr(run, part) for run in runs) for part in ("rate", "p50", "p99"))
+            errors = sum(run.errors for run in runs)
+            print(f"| {name} | {connections} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {errors} | {ratio:.2f} |")
+    print(f"\nTarget: at least {TARGET} x bare aiohttp.")
+
+
+if __name__ == "__main__":
+    main()
