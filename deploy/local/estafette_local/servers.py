@@ -3,22 +3,31 @@
 import hashlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 STARTS_WITHIN = 30.0
 """Seconds a server may take until it answers."""
 
 
+LISTENING_PORTS = range(18_000, 32_000)
+"""Below the range that Linux takes for outgoing connections: a server that is restarted finds its port still free."""
+
+
 def free_port() -> int:
     """Return a TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.choice(LISTENING_PORTS)  # noqa: S311  spreads, does not protect
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class ServerError(Exception):
@@ -28,10 +37,11 @@ class ServerError(Exception):
 class NatsServer:
     """A nats-server with JetStream. May be killed and started again on the same port and store."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._environment = dict(environment or {})
 
     @property
     def url(self) -> str:
@@ -51,6 +61,7 @@ class NatsServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, **self._environment},
             )
         _wait_for_port(self.port, self.process, output)
 
@@ -65,11 +76,17 @@ class NatsServer:
 class PostgresServer:
     """A PostgreSQL cluster. As root it runs as the user `postgres`, for PostgreSQL refuses root."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._environment = dict(environment or {})
         self._account = "postgres" if os.geteuid() == 0 else None
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self._data_folder() / "postgres.log"
 
     def url(self, database: str) -> str:
         """Where clients find a database of it."""
@@ -81,7 +98,7 @@ class PostgresServer:
         if not (data / "PG_VERSION").exists():
             self._run("initdb", "-D", str(data), "-U", "estafette", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
         (data / "postmaster.pid").unlink(missing_ok=True)
-        output = data / "postgres.log"
+        output = self.log
         options = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -95,11 +112,13 @@ class PostgresServer:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
+                env={**os.environ, **self._environment},
                 user=self._account,
                 group=self._account,
                 extra_groups=[] if self._account else None,
             )
         _wait_for_port(self.port, self.process, output)
+        self._wait_until_recovered(output)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it (SIGINT: roll back what runs and stop at once, in order) and wait until it is gone."""
@@ -107,6 +126,15 @@ class PostgresServer:
             self.process.send_signal(how)
             self.process.wait()
             self.process = None
+
+    def _wait_until_recovered(self, output: Path) -> None:
+        """Wait until it lets clients in: the port is open before that, longer after it was killed."""
+        deadline = time.monotonic() + STARTS_WITHIN
+        ask = [_postgres_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "estafette"]
+        while subprocess.run(ask, check=False).returncode != 0:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"PostgreSQL did not start: {output.read_text()[-2000:]}")
+            time.sleep(0.05)
 
     def _data_folder(self) -> Path:
         """Return the folder of the cluster, one that the account can reach."""
