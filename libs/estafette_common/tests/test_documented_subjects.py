@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from estafette_common.bus import subjects
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "integrate.md"

@@ -1,0 +1,1 @@
+"""The language of `.estafette.yaml`: reading, versions, `when`, environment, secrets. No input or output."""
