@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
@@ -11,6 +11,10 @@ LOOK_EVERY = 0.02
 """Seconds."""
 
 
+@overload
+async def eventually(look: Callable[[], Awaitable[T]], *, within: float = ...) -> T: ...
+@overload
+async def eventually(look: Callable[[], T], *, within: float = ...) -> T: ...
 async def eventually(look: Callable[[], T | Awaitable[T]], *, within: float = 10) -> T:
     """Return what `look` sees as soon as it is true; what it raises until then is forgiven.
 

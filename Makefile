@@ -1,0 +1,57 @@
+# Every target is one line that calls something readable. Set-up installs what the others need.
+
+export PATH := $(PATH):$(CURDIR)/.tools/bin
+PYTHON = uv run --no-sync
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev web test test-faults test-compose check format bench bench-ingress bench-push-to-log images compose-up compose-down clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing (nats-server, PostgreSQL, uv, Node), then everything of the lock files
+	@deploy/local/setup
+
+demo: setup ## start everything, push a commit, show its build live
+	@$(PYTHON) python -m estafette_local.demo
+
+dev: setup ## start everything on this machine and stay, printing every address
+	@$(PYTHON) python -m estafette_local.dev
+
+web: ## serve the page from its sources, reloading; the api is that of `make dev`
+	@$(PYTHON) npm run dev --prefix services/web/page
+
+test: ## every test but those of test-faults and test-compose
+	$(PYTHON) pytest --ignore=tests/faults --ignore=tests/compose
+
+test-faults: ## kill each service, and the servers, in the middle of a build
+	$(PYTHON) pytest tests/faults
+
+test-compose: ## build the images, bring docker-compose.yml up, push, take it down (skipped without Docker)
+	$(PYTHON) pytest tests/compose
+
+check: ## format, lint, types, module boundaries, the page's types
+	deploy/local/check
+
+format: ## put every Python file into shape
+	$(PYTHON) ruff format . && $(PYTHON) ruff check --fix .
+
+bench: bench-ingress bench-push-to-log ## all measurements
+
+bench-ingress: ## webhooks per second beside bare aiohttp
+	$(PYTHON) python bench/ingress.py
+
+bench-push-to-log: ## time from a push to its first log line beside a bare docker run
+	$(PYTHON) python bench/push_to_log.py
+
+images: ## build the image of every service
+	deploy/docker/build
+
+compose-up: ## build the images and bring the system up in containers
+	deploy/docker/compose up --build --detach --wait
+
+compose-down: ## take it down and forget its data
+	deploy/docker/compose down --volumes
+
+clean: ## forget the data of demo and dev
+	rm -rf .estafette
