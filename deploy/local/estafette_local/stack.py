@@ -176,6 +176,11 @@ class Stack:
             return True
         return _answers_ok(self._ports[service, replica], "/readiness")
 
+    def explain(self, what: str, service: str, replica: int = 0) -> str:
+        """Return an error message: what happened, and the end of the log that probably says why."""
+        process = self.processes[service, replica]
+        return f"{what}; {process.log} ends with:\n{process.tail()}"
+
     # --- how ---
 
     def _replicas(self) -> Iterator[tuple[str, int]]:
@@ -273,7 +278,7 @@ class Stack:
                 gone = process.pid is None and not self.options.keep_running
                 if gone or ends >= GIVE_UP_AFTER or time.monotonic() > deadline:
                     why = "does not become ready" if ends == 0 and not gone else "ends again and again"
-                    raise StackError(f"{process.name} {why}; {process.log} ends with:\n{process.tail()}")
+                    raise StackError(self.explain(f"{process.name} {why}", *name))
             time.sleep(0.05)
 
     def _remove_jobs(self) -> None:
