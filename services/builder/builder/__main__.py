@@ -1,0 +1,51 @@
+"""`python -m builder run`: one job. `python -m builder host`: any number of them on this machine."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from estafette_common import telemetry
+from estafette_common.jobs.plan import Plan
+
+from builder import attempt
+from builder.host import Host
+from builder.jobfolders import Folder, Jobs, OccupiedError
+from builder.settings import Settings
+
+
+def run(settings: Settings) -> int:
+    """Run the one job that the settings name."""
+    if settings.plan_file is None or settings.key_file is None:
+        sys.exit("ESTAFETTE_PLAN_FILE and ESTAFETTE_KEY_FILE must name the job's plan and key")
+    job = attempt.Attempt(
+        plan=Plan.model_validate_json(settings.plan_file.read_text()),
+        key=settings.key_file.read_bytes(),
+        number=settings.attempt,
+        workspace=settings.workspace,
+        groups=Path("/dev/null"),
+        traceparent=settings.traceparent,
+    )
+    return attempt.run(job, settings)
+
+
+def host(settings: Settings) -> int:
+    """Serve the socket that the settings name."""
+
+    def run_folder(folder: Folder) -> int:
+        return attempt.run(folder.read(), settings)
+
+    try:
+        jobs = Jobs(settings.jobs_dir)
+    except OccupiedError as error:
+        sys.exit(str(error))
+    Host(jobs, settings.local_socket, run_folder, attempts=settings.attempts).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="builder", description=__doc__)
+    parser.add_argument("what", choices=["run", "host"])
+    chosen = {"run": run, "host": host}[parser.parse_args().what]
+    settings = Settings()
+    telemetry.configure(service="builder", log_level=settings.log_level, otlp_endpoint=settings.otlp_endpoint)
+    sys.exit(chosen(settings))

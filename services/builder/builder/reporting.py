@@ -1,0 +1,91 @@
+"""Telling the bus of the job's life: started, stages, heartbeats, finished."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import structlog
+from estafette_common.bus import identity
+from estafette_common.bus.messages.jobs import JobFinished, JobHeartbeat, JobStarted, StageChanged
+from estafette_common.bus.messages.message import Message
+from estafette_common.bus.publishing import NotStoredError, Publisher
+from estafette_common.jobs.lifecycle import Outcome, StageStatus
+from estafette_common.jobs.plan import Plan
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = 0.5
+"""Seconds before something that must be told is told again."""
+
+
+class Reporter:
+    """Tells of one attempt of a job. What is told is queued and goes out in order."""
+
+    def __init__(self, publisher: Publisher, plan: Plan, *, attempt: int) -> None:
+        self._publisher = publisher
+        self._plan = plan
+        self._attempt = attempt
+        self._queue: asyncio.Queue[tuple[Message, str]] = asyncio.Queue()
+        self._beats = 0
+
+    def started(self) -> None:
+        """Tell that this attempt began."""
+        self._tell(JobStarted(**self._job, attempt=self._attempt, time=datetime.now(UTC)), "started")
+
+    def stage(
+        self, stage: str, status: StageStatus, *, seconds: float | None = None, exit_code: int | None = None
+    ) -> None:
+        """Tell that a stage changed."""
+        message = StageChanged(
+            **self._job,
+            attempt=self._attempt,
+            stage=stage,
+            status=status,
+            time=datetime.now(UTC),
+            duration=seconds,
+            exit_code=exit_code,
+        )
+        self._tell(message, f"stage/{stage}/{status}")
+
+    def finished(self, outcome: Outcome, reason: str) -> None:
+        """Tell that the job came to its end."""
+        message = JobFinished(
+            **self._job, attempt=self._attempt, outcome=outcome, time=datetime.now(UTC), reason=reason
+        )
+        self._tell(message, "finished")
+
+    async def drain(self) -> None:
+        """Wait until everything is told."""
+        await self._queue.join()
+
+    async def run(self) -> None:
+        """Tell what is queued, for ever; NATS may go away and come back meanwhile."""
+        while True:
+            message, purpose = await self._queue.get()
+            while True:
+                try:
+                    await self._publisher.publish(message, id=self._id(purpose))
+                    break
+                except NotStoredError as error:
+                    log.warning("report waits for NATS", purpose=purpose, error=str(error))
+                    await asyncio.sleep(AGAIN_AFTER)
+            self._queue.task_done()
+
+    async def beat(self, every: float) -> None:
+        """Give a sign of life now and then, for ever. One that cannot be told is left out."""
+        while True:
+            await asyncio.sleep(every)
+            self._beats += 1
+            message = JobHeartbeat(**self._job, attempt=self._attempt, time=datetime.now(UTC))
+            with suppress(NotStoredError):
+                await self._publisher.publish(message, id=self._id(f"heartbeat/{self._beats}"))
+
+    @property
+    def _job(self) -> dict[str, str]:
+        return {"kind": self._plan.kind, "job_id": self._plan.job_id}
+
+    def _tell(self, message: Message, purpose: str) -> None:
+        self._queue.put_nowait((message, purpose))
+
+    def _id(self, purpose: str) -> str:
+        return identity.derive(f"{self._plan.job_id}/{self._attempt}", purpose)

@@ -1,0 +1,70 @@
+"""Where stages run: one small interface, implemented once per file."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from estafette_common.bus.messages.logs import Image
+
+Output = Callable[[str, bytes], Awaitable[None]]
+"""Takes what a stage prints: the stream (`stdout` or `stderr`) and the bytes, in the order they came."""
+
+GRACE = 10.0
+"""Seconds that a stage has to end after it was asked to."""
+
+
+class StageError(Exception):
+    """A stage could not be run; the message is for the person who wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """A stage, ready to run: references expanded, secrets opened."""
+
+    name: str
+    image: str
+    shell: str
+    work_dir: str
+    commands: tuple[str, ...]
+    environment: Mapping[str, str]
+    workspace: Path
+    """The job's work directory on the host."""
+
+
+class StageRuntime(Protocol):
+    """Runs one stage at a time for one job."""
+
+    name: str
+    """`docker` or `process`"""
+
+    note: str
+    """For people: what is particular about it; empty if nothing."""
+
+    async def prepare(self, image: str) -> Image:
+        """Make the image available and describe it. Raises StageError."""
+        ...
+
+    async def run(self, stage: StageRun, output: Output) -> int:
+        """Run the stage to its end and return its exit code. Raises StageError.
+
+        When cancelled, the stage is asked to end, given `GRACE`, killed, and gone when this returns.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def script(shell: str, commands: tuple[str, ...]) -> str:
+    """Return the program of a stage: stops at the first failure, echoes each command dimly, runs it as it is."""
+    lines = [f"#!{shell}", "set -e"]
+    for command in commands:
+        lines.append(f"printf '\\033[2m> %s\\033[0m\\n' {_quoted(command)}")
+        lines.append(command)
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
