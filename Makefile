@@ -45,13 +45,13 @@ bench-push-to-log: ## time from a push to its first log line beside a bare docke
 	$(PYTHON) python bench/push_to_log.py
 
 images: ## build the image of every service
-	deploy/docker/build
+	docker compose build
 
 compose-up: ## build the images and bring the system up in containers
-	deploy/docker/compose up --build --detach --wait
+	docker compose up --build --detach --wait
 
 compose-down: ## take it down and forget its data
-	deploy/docker/compose down --volumes
+	docker compose down --volumes
 
 clean: ## forget the data of demo and dev
 	rm -rf .estafette
