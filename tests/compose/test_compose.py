@@ -82,6 +82,7 @@ def deployment(folder: Path) -> Iterator[Deployment]:
         yield deployment
     finally:
         deployment.compose("down", "--volumes", "--timeout", "20")
+    assert deployment.left() == []
 
 
 @pytest.fixture
@@ -134,8 +135,3 @@ async def test_the_page_is_served(deployment: Deployment) -> None:
     async with aiohttp.ClientSession() as http, http.get(deployment.url("WEB_PORT")) as response:
         assert response.status == 200
         assert "<!doctype html>" in (await response.text()).lower()
-
-
-def test_taking_it_down_leaves_nothing(deployment: Deployment) -> None:
-    deployment.compose("down", "--volumes", "--timeout", "20")
-    assert deployment.left() == []

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from estafette_common.jobs.runtimes.protocol import LINE_LIMIT, List, LocalJob, Remove, Reply
 
-ANSWERS_WITHIN = 10.0
-"""Seconds; removing a job waits for its stages to end."""
+ANSWERS_WITHIN = 20.0
+"""Seconds; removing a job waits for its stages to end, at most 12."""
 
 
 class BuilderHost:
