@@ -1,0 +1,53 @@
+"""Jobs as processes of this machine, started by the builder host that listens on a unix socket."""
+
+import asyncio
+import base64
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, JobState, RuntimeUnavailableError
+from estafette_common.jobs.runtimes.protocol import LINE_LIMIT, List, Remove, Reply, Start
+
+ANSWERS_WITHIN = 30.0
+"""Seconds; removing a job waits for its stages to end."""
+
+
+class LocalRuntime:
+    """Asks the builder host. See `JobRuntime` for what each call promises."""
+
+    name = "local"
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def start(self, job: JobSpec) -> None:
+        """Start a builder for the job unless the host knows one of its name."""
+        key = base64.b64encode(job.key).decode()
+        reply = await self._ask(Start(plan=job.plan, key=key, traceparent=job.traceparent))
+        if reply.error:
+            raise JobRefusedError(reply.error)
+
+    async def jobs(self) -> list[JobState]:
+        """Return every job of the host, running or ended."""
+        return [JobState(**job.model_dump()) for job in (await self._ask(List())).jobs]
+
+    async def remove(self, name: str) -> None:
+        """Stop the job if it runs and forget it."""
+        await self._ask(Remove(name=name))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _ask(self, request: BaseModel) -> Reply:
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=LINE_LIMIT)
+                try:
+                    writer.write(request.model_dump_json().encode() + b"\n")
+                    await writer.drain()
+                    return Reply.model_validate_json(await reader.readline())
+                finally:
+                    writer.close()
+        except (OSError, ValueError, TimeoutError) as error:
+            raise RuntimeUnavailableError(f"the builder host at {self._socket} does not answer: {error!r}") from error

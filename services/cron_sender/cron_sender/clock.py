@@ -1,0 +1,78 @@
+"""Tells the minutes, each once and in order, however many replicas there are.
+
+The stream is the memory: before telling, the last tick is read, and the next one is stored only if that is still the
+last of its subject. Of two replicas one succeeds; one that slept learns what was told meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+import nats.errors
+import structlog
+from estafette_common.bus.bus import Bus
+from estafette_common.bus.messages.events import CronTicked
+from estafette_common.bus.publishing import NotNextError, NotStoredError
+from estafette_common.bus.subjects import CRON_TICK, stream_of
+from nats.js.errors import NotFoundError
+
+from cron_sender.ticking import due, until_next_minute
+
+log = structlog.get_logger()
+
+AGAIN_AFTER = 1.0
+"""Seconds before a tick that could not be told is tried again."""
+
+
+class Clock:
+    """A part of the service: wakes at every minute."""
+
+    def __init__(self, bus: Bus, *, catch_up: int, now: Callable[[], datetime]) -> None:
+        self._bus = bus
+        self._catch_up = catch_up
+        self._now = now
+
+    async def start(self) -> None:
+        """Begin to tell, with what was missed."""
+        self._loop = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if hasattr(self, "_loop"):
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+
+    async def ready(self) -> bool:
+        """Return whether it tells."""
+        return not self._loop.done()
+
+    async def tell(self) -> None:
+        """Tell every minute that is due and not told. Raises NotStoredError or nats errors when NATS is away."""
+        sequence, last = await self._last()
+        for minute in due(last, self._now(), catch_up=self._catch_up):
+            try:
+                await self._bus.publish(CronTicked(time=minute), id=f"tick/{minute:%Y-%m-%dT%H:%M}Z", after=sequence)
+            except NotNextError:
+                return  # another replica told it, and goes on with the rest
+            sequence, _ = await self._last()
+            log.debug("minute told", minute=minute.isoformat())
+
+    async def _last(self) -> tuple[int, datetime | None]:
+        """Return the sequence and the minute of the last tick; (0, nothing) when there is none."""
+        try:
+            message = await self._bus.jetstream.get_last_msg(stream_of(CRON_TICK), CRON_TICK)
+        except NotFoundError:
+            return 0, None
+        return message.seq or 0, CronTicked.decode(message.data or b"", {}).time
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.tell()
+                pause = until_next_minute(self._now())
+            except (NotStoredError, nats.errors.Error, TimeoutError) as error:
+                log.warning("minute not told yet", error=repr(error))
+                pause = AGAIN_AFTER
+            await asyncio.sleep(pause)

@@ -1,0 +1,24 @@
+"""What the service is made of. Nothing here does I/O."""
+
+from aiohttp import web
+from estafette_common import service
+from estafette_common.bus.bus import Bus
+from estafette_common.database.pool import Database
+from estafette_common.jobs.runtimes.settings import create_runtime
+
+from hanging_job_cleaner.builds import Builds
+from hanging_job_cleaner.cleaner import Cleaner
+from hanging_job_cleaner.reconciling import Limits
+from hanging_job_cleaner.requests import Requests
+from hanging_job_cleaner.settings import Settings
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Return the application."""
+    database = Database(settings.database_url, connections=settings.database_connections)
+    bus = Bus(settings.nats_url, source="hanging-job-cleaner", grace=settings.shutdown_grace)
+    limits = Limits(grace=settings.grace, keep_finished=settings.keep_finished)
+    cleaner = Cleaner(
+        Builds(database), create_runtime(settings), Requests(bus), bus, limits=limits, interval=settings.clean_interval
+    )
+    return service.application(database, bus, cleaner)

@@ -1,0 +1,99 @@
+"""What to do where builds and jobs disagree. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from estafette_common.jobs.lifecycle import FINAL, Status
+from estafette_common.jobs.runtimes import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds."""
+
+    grace: float
+    """After its last sign of life a build without a living job is lost."""
+    keep_finished: float
+    """How long the job of a build that ended is kept, for people to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildState:
+    """A build as the database has it."""
+
+    id: str
+    status: Status
+    inserted_at: datetime
+    dispatched_at: datetime | None = None
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def last_sign(self) -> datetime:
+        """When something was last heard of it."""
+        signs = (self.inserted_at, self.dispatched_at, self.started_at, self.heartbeat_at)
+        return max(sign for sign in signs if sign is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A build has no job any more."""
+
+    build_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A job has no build any more that needs it."""
+
+    name: str
+    reason: str
+
+
+def reconcile(
+    builds: Iterable[BuildState],
+    jobs: Iterable[JobState],
+    *,
+    requests_waiting: bool,
+    now: datetime,
+    limits: Limits,
+) -> list[Lost | Remove]:
+    """Return what to do. `builds` are the active ones and those of any job; `jobs` are all of the runtime.
+
+    A build whose request still waits for the dispatcher is not lost, however long ago it was requested. A build whose
+    job lives is never lost here, even without heartbeats: it may only be cut off from NATS, and ends by its time limit.
+    """
+    known = {build.id: build for build in builds}
+    found = {job.job_id: job for job in jobs}
+    lost = [
+        Lost(build.id, _reason(build, now))
+        for build in known.values()
+        if _is_lost(build, found.get(build.id), requests_waiting=requests_waiting, now=now, limits=limits)
+    ]
+    return lost + [action for job in found.values() if (action := _remove(job, known.get(job.job_id), now, limits))]
+
+
+def _is_lost(build: BuildState, job: JobState | None, *, requests_waiting: bool, now: datetime, limits: Limits) -> bool:
+    if build.status in FINAL or (job is not None and job.alive):
+        return False
+    if job is None and build.dispatched_at is None and build.started_at is None and requests_waiting:
+        return False
+    return now - build.last_sign > timedelta(seconds=limits.grace)
+
+
+def _reason(build: BuildState, now: datetime) -> str:
+    silent = int((now - build.last_sign).total_seconds())
+    return f"the build is {build.status}, there is no job behind it, and nothing was heard of it for {silent} s"
+
+
+def _remove(job: JobState, build: BuildState | None, now: datetime, limits: Limits) -> Remove | None:
+    if build is None:
+        is_old = now - job.created_at > timedelta(seconds=limits.grace + limits.keep_finished)
+        return Remove(job.name, "there is no build of its id") if is_old else None
+    ended = build.finished_at or build.last_sign
+    if build.status in FINAL and now - ended > timedelta(seconds=limits.keep_finished):
+        return Remove(job.name, f"its build {build.status}")
+    return None

@@ -1,0 +1,20 @@
+"""What still waits for the dispatcher."""
+
+from estafette_common.bus.bus import Bus
+from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.subjects import stream_of
+
+DISPATCHER = "dispatcher-job-requested"
+"""The dispatcher's consumer."""
+
+
+class Requests:
+    """Reads the state of the dispatcher's consumer."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def are_waiting(self) -> bool:
+        """Return whether any request is not yet handled. Raises nats errors, also when there is no dispatcher."""
+        info = await self._bus.jetstream.consumer_info(stream_of(JobRequested.SUBJECT), DISPATCHER)
+        return bool(info.num_pending or info.num_ack_pending)

@@ -1,0 +1,28 @@
+"""What the service is made of. Nothing here does I/O."""
+
+from aiohttp import web
+from estafette_common import service
+from estafette_common.bus.bus import Bus
+from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.topology import Consumer
+from estafette_common.jobs.runtimes.settings import create_runtime
+from estafette_common.manifest.secrets import parse_key
+
+from job_dispatcher.dispatcher import Dispatcher
+from job_dispatcher.history import History
+from job_dispatcher.settings import Settings
+
+PATIENCE = (0.2, 1.0, 5.0, 15.0, *(60.0 for _ in range(24 * 60)))
+"""Seconds between tries: a runtime may be away for a day and nothing is lost."""
+
+REQUESTS = Consumer(durable="dispatcher-job-requested", message=JobRequested, concurrency=8, backoff=PATIENCE)
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Return the application."""
+    bus = Bus(settings.nats_url, source="job-dispatcher", grace=settings.shutdown_grace)
+    secret_key = parse_key(settings.secret_key.get_secret_value())
+    dispatcher = Dispatcher(create_runtime(settings), History(bus), bus, secret_key=secret_key)
+
+    bus.consume(REQUESTS, dispatcher.on_requested)
+    return service.application(bus)

@@ -1,0 +1,45 @@
+"""Requested jobs in, running jobs out."""
+
+import structlog
+from estafette_common.bus.delivery import TemporaryError
+from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobRequested
+from estafette_common.bus.messages.message import Cause
+from estafette_common.bus.publishing import Publisher
+from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, JobSpec, RuntimeUnavailableError
+from estafette_common.manifest.secrets import SecretError, unseal_key
+from estafette_common.telemetry import traceparent
+
+from job_dispatcher.history import History
+
+log = structlog.get_logger()
+
+
+class Dispatcher:
+    """Hands jobs to the runtime."""
+
+    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: bytes) -> None:
+        self._runtime = runtime
+        self._history = history
+        self._bus = bus
+        self._secret_key = secret_key
+
+    async def on_requested(self, request: JobRequested, cause: Cause) -> None:
+        """Start the job unless it is there, or was there and ended: a request that comes late starts nothing."""
+        if await self._history.is_finished(request.kind, request.job_id):
+            log.info("job had ended already", job=request.plan.job_name)
+            return
+        try:
+            key = unseal_key(request.sealed_key, secret_key=self._secret_key, job_id=request.job_id)
+            await self._runtime.start(JobSpec(plan=request.plan, key=key, traceparent=traceparent()))
+        except RuntimeUnavailableError as error:
+            raise TemporaryError(str(error)) from error
+        except (JobRefusedError, SecretError) as error:
+            log.warning("job refused", job=request.plan.job_name, reason=str(error))
+            refused = JobFailedToStart(kind=request.kind, job_id=request.job_id, reason=str(error))
+            await self._bus.publish(refused, id=cause.derive("failed-to-start"))
+            return
+        dispatched = JobDispatched(
+            kind=request.kind, job_id=request.job_id, runtime=self._runtime.name, name=request.plan.job_name
+        )
+        await self._bus.publish(dispatched, id=cause.derive("dispatched"))
+        log.info("job dispatched", job=request.plan.job_name, runtime=self._runtime.name)
