@@ -78,7 +78,7 @@ class KubernetesRuntime:
     async def _client(self) -> ApiClient:
         if self._api is None:
             try:
-                config.load_incluster_config()  # type: ignore[no-untyped-call]  the library has no hints here
+                config.load_incluster_config()  # type: ignore[no-untyped-call]  # it has no hints
             except config.ConfigException:
                 await config.load_kube_config()
             self._api = client.ApiClient()

@@ -1,0 +1,61 @@
+"""Compacts logs that ended, beside the taking of new chunks."""
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+import structlog
+from estafette_common.bus.messages.logs import LogChunk
+
+from log_sink.chunks import Chunks, Log
+from log_sink.joining import is_whole, join
+
+log = structlog.get_logger()
+
+
+class Compactor:
+    """A part of the service: looks every `interval` seconds. The database is its memory; replicas do no harm."""
+
+    def __init__(self, chunks: Chunks, *, interval: float) -> None:
+        self._chunks = chunks
+        self._interval = interval
+
+    async def start(self) -> None:
+        """Begin to look."""
+        self._loop = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if hasattr(self, "_loop"):
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+
+    async def ready(self) -> bool:
+        """Return whether it looks."""
+        return not self._loop.done()
+
+    async def look(self) -> None:
+        """Compact every log that ended and is whole."""
+        for each in await self._chunks.ended():
+            await self._compact(each)
+
+    async def _compact(self, each: Log) -> None:
+        rows = await self._chunks.read(each)
+        if not is_whole([(number, last_number) for number, last_number, _ in rows]):
+            return
+        joined = await asyncio.to_thread(_join, [body for _, _, body in rows])
+        if await self._chunks.replace(each, joined, rows=len(rows)):
+            log.info("log compacted", job=each.job_id, attempt=each.attempt, chunks=len(rows), rows=len(joined))
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self.look()
+            except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("cannot compact now", error=repr(error))
+
+
+def _join(bodies: list[bytes]) -> list[tuple[int, LogChunk, bytes]]:
+    return [(last, chunk, chunk.encode()) for last, chunk in join([LogChunk.decode(body) for body in bodies])]

@@ -1,0 +1,57 @@
+"""Log chunks in, rows out: whatever waits is stored in one transaction, and all who waited return after it."""
+
+import asyncio
+from contextlib import suppress
+
+from estafette_common.bus.messages.logs import SealedLogChunk
+from estafette_common.bus.messages.message import Cause
+
+from log_sink.chunks import Chunks
+
+MOST_AT_ONCE = 64
+"""Chunks in one transaction."""
+
+
+class Sink:
+    """A part of the service: groups chunks that arrive together. The bus acknowledges each after its commit."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._waiting: asyncio.Queue[tuple[SealedLogChunk, asyncio.Future[None]]] = asyncio.Queue()
+
+    async def on_chunk(self, chunk: SealedLogChunk, _: Cause) -> None:
+        """Store a chunk; returns when it is stored."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((chunk, stored))
+        await stored
+
+    async def start(self) -> None:
+        """Begin to store."""
+        self._loop = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop storing."""
+        if hasattr(self, "_loop"):
+            self._loop.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loop
+
+    async def ready(self) -> bool:
+        """Return whether it stores."""
+        return not self._loop.done()
+
+    async def _run(self) -> None:
+        while True:
+            group = [await self._waiting.get()]
+            while not self._waiting.empty() and len(group) < MOST_AT_ONCE:
+                group.append(self._waiting.get_nowait())
+            try:
+                await self._chunks.add([chunk for chunk, _ in group])
+            except Exception as error:  # noqa: BLE001  each handler tells the bus, which tries again
+                for _, stored in group:
+                    if not stored.done():
+                        stored.set_exception(error)
+            else:
+                for _, stored in group:
+                    if not stored.done():
+                        stored.set_result(None)
