@@ -1,0 +1,1 @@
+"""GitHub: files, commit statuses, and the tokens of an App's installations."""

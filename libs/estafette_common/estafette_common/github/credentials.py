@@ -1,0 +1,88 @@
+"""Who we are at GitHub: the token that a request is made with."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gidgethub.abc import GitHubAPI
+from gidgethub.apps import get_jwt
+
+JWT_LIFE = 9 * 60
+"""Seconds. GitHub takes ten minutes at most; the issue time is set back by one for clocks that differ."""
+
+JWT_RENEWED_AFTER = 7 * 60.0
+
+TOKEN_MARGIN = 5 * 60.0
+"""Seconds before its end after which an installation token is not handed out; it lives an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    value: str = field(repr=False)
+    good_until: float
+    """Seconds since the epoch."""
+
+
+class _Cache:
+    """Values that expire; each is made by one caller at a time while the others wait for it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, ...], _Kept] = {}
+        self._locks: dict[tuple[str, ...], asyncio.Lock] = {}
+
+    async def get(self, key: tuple[str, ...], make: Callable[[], Awaitable[_Kept]], *, margin: float = 0.0) -> str:
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            kept = self._kept.get(key)
+            if kept is None or kept.good_until - margin < time.time():
+                kept = self._kept[key] = await make()
+            return kept.value
+
+    def forget(self, value: str) -> bool:
+        """Drop the value; whether there was one to drop."""
+        keys = [key for key, kept in self._kept.items() if kept.value == value]
+        for key in keys:
+            del self._kept[key]
+        return bool(keys)
+
+
+class AppTokens:
+    """Tokens of a GitHub App: one per installation for us, one per repository for a job to clone with."""
+
+    def __init__(self, api: GitHubAPI, *, app_id: str, private_key: str) -> None:
+        self._api = api
+        self._app_id = app_id
+        self._private_key = private_key
+        self._cache = _Cache()
+
+    async def of_installation(self, installation: int) -> str:
+        """Return a token with all the installation may do, good for five minutes at least."""
+        return await self._cache.get((str(installation),), lambda: self._request(installation, {}), margin=TOKEN_MARGIN)
+
+    async def for_cloning(self, installation: int, repository: str, *, good_for: float) -> str:
+        """Return a token that may read one repository and nothing else, good for `good_for` seconds at least."""
+        limits = {"repositories": [repository], "permissions": {"contents": "read"}}
+        return await self._cache.get(
+            (str(installation), repository), lambda: self._request(installation, limits), margin=good_for
+        )
+
+    def forget(self, token: str) -> bool:
+        """Never hand out the token again, for GitHub refused it; whether it was ours."""
+        return self._cache.forget(token)
+
+    async def _request(self, installation: int, limits: dict[str, object]) -> _Kept:
+        answer = await self._api.post(
+            "/app/installations/{installation_id}/access_tokens",
+            {"installation_id": str(installation)},
+            data=limits,
+            jwt=await self._cache.get(("jwt",), self._sign),
+        )
+        return _Kept(answer["token"], datetime.fromisoformat(answer["expires_at"]).timestamp())
+
+    async def _sign(self) -> _Kept:
+        """Sign in a thread: RS256 with a fresh PEM takes tens of milliseconds."""
+        signed = await asyncio.to_thread(
+            get_jwt, app_id=self._app_id, private_key=self._private_key, expiration=JWT_LIFE
+        )
+        return _Kept(signed, time.time() + JWT_RENEWED_AFTER)

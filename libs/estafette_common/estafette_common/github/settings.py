@@ -1,0 +1,22 @@
+"""How GitHub is reached."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GithubSettings(BaseSettings):
+    """What a service that talks to GitHub is told. Give a token or an App, or neither to do without GitHub."""
+
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+
+    github_api_url: str = Field("https://api.github.com", description="GitHub's REST API, or a server of your own.")
+    github_token: SecretStr = Field(SecretStr(""), description="A token that reads contents and writes statuses.")
+    github_app_id: str = Field("", description="Id of a GitHub App to act as, instead of a token.")
+    github_app_key_file: Path | None = Field(None, description="The App's private key, PEM.")
+
+    @property
+    def is_set(self) -> bool:
+        """Return whether there is any credential."""
+        return bool(self.github_token.get_secret_value() or self.github_app_id)
