@@ -1,0 +1,65 @@
+"""What the service is made of. Nothing here does I/O."""
+
+from aiohttp import web
+from estafette_common import service
+from estafette_common.bus.bus import Bus
+from estafette_common.bus.messages.commands import Lose
+from estafette_common.bus.messages.events import GitPushed
+from estafette_common.bus.messages.jobs import (
+    JobDispatched,
+    JobFailedToStart,
+    JobFinished,
+    JobHeartbeat,
+    JobStarted,
+)
+from estafette_common.bus.topology import Consumer
+from estafette_common.database.pool import Database
+from estafette_common.github.client import GithubClient
+from estafette_common.manifest.secrets import parse_key
+
+from manifest_planner.builds import Builds
+from manifest_planner.decisions import Decisions
+from manifest_planner.follower import Follower
+from manifest_planner.git import GitManifests
+from manifest_planner.github import GithubManifests
+from manifest_planner.planner import Planner
+from manifest_planner.sealing import Sealer
+from manifest_planner.settings import Settings
+
+PATIENCE = (0.2, 1.0, 5.0, 15.0, *(60.0 for _ in range(60)))
+"""Seconds between tries: a forge may be away for an hour."""
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Return the application: what it takes, and who takes it."""
+    database = Database(settings.database_url, connections=settings.database_connections)
+    bus = Bus(settings.nats_url, source="manifest-planner", grace=settings.shutdown_grace)
+    github = GithubClient(settings)
+    manifests = (
+        GithubManifests(github)
+        if settings.reads_from_github
+        else GitManifests(settings.cache_dir, settings.clone_url, github)
+    )
+    sealer = Sealer(parse_key(settings.secret_key.get_secret_value()), github)
+    builds = Builds(database)
+    planner = Planner(
+        manifests,
+        builds,
+        Decisions(database),
+        sealer,
+        bus,
+        clone_url=settings.clone_url,
+        server_url=settings.server_url.rstrip("/"),
+    )
+    follower = Follower(builds, bus)
+
+    bus.consume(
+        Consumer(durable="planner-git-push", message=GitPushed, concurrency=4, backoff=PATIENCE), planner.on_push
+    )
+    bus.consume(Consumer(durable="planner-job-dispatched", message=JobDispatched), follower.on_dispatched)
+    bus.consume(Consumer(durable="planner-job-failed-to-start", message=JobFailedToStart), follower.on_failed_to_start)
+    bus.consume(Consumer(durable="planner-job-started", message=JobStarted), follower.on_started)
+    bus.consume(Consumer(durable="planner-job-heartbeat", message=JobHeartbeat), follower.on_heartbeat)
+    bus.consume(Consumer(durable="planner-job-finished", message=JobFinished, concurrency=2), follower.on_finished)
+    bus.consume(Consumer(durable="planner-lose", message=Lose), follower.on_lose)
+    return service.application(database, github, bus)

@@ -1,0 +1,39 @@
+"""The `decisions` table: why there is a build or none. Nobody else writes it."""
+
+from estafette_common.bus.messages.events import DecisionMade
+from estafette_common.bus.messages.message import Cause
+from estafette_common.database.pool import Database
+
+
+class Decisions:
+    """Keeps decisions, one for each cause."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, decision: DecisionMade, cause: Cause) -> None:
+        """Store what was decided about a cause; the first decision stays."""
+        repository = decision.repository
+        await self._database.pool.execute(
+            INSERT,
+            cause.derive("decision"),
+            cause.id,
+            decision.subject_kind,
+            decision.decision,
+            decision.reason,
+            repository.source,
+            repository.owner,
+            repository.name,
+            decision.ref,
+            decision.revision,
+            decision.job_kind,
+            decision.job_id,
+        )
+
+
+INSERT = """
+    INSERT INTO decisions (
+        id, cause_id, subject_kind, decision, reason, source, owner, name, ref, revision, job_kind, job_id
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT (id) DO NOTHING
+"""

@@ -1,0 +1,186 @@
+"""Pushes in, builds out. Effect first, then publish; the bus acknowledges last."""
+
+from typing import Protocol
+
+import structlog
+from estafette_common.bus import identity
+from estafette_common.bus.messages.events import DecisionMade, GitPushed, PipelineChanged, PipelineEvent
+from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.messages.message import Cause
+from estafette_common.bus.publishing import Publisher
+from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
+from estafette_common.jobs.plan import Plan
+from estafette_common.manifest.model import Manifest
+from estafette_common.manifest.reading import read
+from estafette_common.manifest.secrets import SecretError
+from estafette_common.manifest.yaml import ManifestError
+
+from manifest_planner import planning
+from manifest_planner.builds import Builds, NewBuild
+from manifest_planner.decisions import Decisions
+from manifest_planner.planning import BuildRow, Ignored
+from manifest_planner.sealing import Sealer
+from manifest_planner.telling import control_log
+
+log = structlog.get_logger()
+
+VALIDATE_MANIFEST = "validate-manifest"
+VALIDATE_SECRETS = "validate-secrets"
+
+
+class Manifests(Protocol):
+    """Where manifests are read."""
+
+    async def read(self, push: GitPushed) -> str | None:
+        """Return the manifest at the pushed revision, or nothing when there is none."""
+        ...
+
+
+class Planner:
+    """Makes builds of pushes."""
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        builds: Builds,
+        decisions: Decisions,
+        sealer: Sealer,
+        bus: Publisher,
+        *,
+        clone_url: str,
+        server_url: str,
+    ) -> None:
+        self._manifests = manifests
+        self._builds = builds
+        self._decisions = decisions
+        self._sealer = sealer
+        self._bus = bus
+        self._clone_url = clone_url
+        self._server_url = server_url
+
+    async def on_push(self, push: GitPushed, cause: Cause) -> None:
+        """Plan a build of the pushed revision, or record why there is none."""
+        build_id = identity.job_id(push.repository.pipeline, cause.id)
+        known = await self._builds.get(build_id)
+        if known is not None and (known.dispatched or known.status in FINAL):
+            await self._tell_again(known, push, cause)
+            return
+        if ignored := planning.ignored_before_reading(push):
+            await self._ignore(push, cause, ignored)
+            return
+        text = await self._manifests.read(push)
+        if text is None:
+            await self._ignore(push, cause, planning.no_manifest(push))
+            return
+        await self._build(build_id, push, text, cause)
+
+    async def _build(self, build_id: str, push: GitPushed, text: str, cause: Cause) -> None:
+        try:
+            manifest = read(text)
+        except ManifestError as error:
+            build = await self._add(build_id, push, text, None, rejected="the manifest is not valid")
+            await self._reject(build, push, cause, VALIDATE_MANIFEST, [str(finding) for finding in error.findings])
+            return
+        try:
+            self._sealer.seal(self._plan(_unnumbered(build_id, push), push, manifest, clone_token=""))
+        except SecretError as error:
+            build = await self._add(build_id, push, text, manifest, rejected=str(error))
+            await self._reject(build, push, cause, VALIDATE_SECRETS, [str(error)])
+            return
+        build = await self._add(build_id, push, text, manifest)
+        token = await self._sealer.clone_token(push.installation)
+        sealed, key = self._sealer.seal(self._plan(build, push, manifest, clone_token=token))
+        requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
+        await self._bus.publish(requested, id=cause.derive("job-requested"))
+        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
+        await self._decide(push, cause, "started", f"push to {build.branch}", build.id)
+        log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
+
+    def _plan(self, build: BuildRow, push: GitPushed, manifest: Manifest, *, clone_token: str) -> Plan:
+        return planning.plan(
+            build, push, manifest, clone_url=self._clone_url, clone_token=clone_token, server_url=self._server_url
+        )
+
+    async def _add(
+        self, build_id: str, push: GitPushed, text: str, manifest: Manifest | None, *, rejected: str = ""
+    ) -> BuildRow:
+        branch = push.branch or ""
+
+        def version(counter: int) -> str:
+            return planning.version_of(manifest, counter=counter, branch=branch, revision=push.revision).version
+
+        labels = manifest.labels if manifest is not None else {}
+        new = NewBuild(
+            id=build_id, push=push, branch=branch, version=version, labels=labels, manifest=text, rejected=rejected
+        )
+        return await self._builds.add(new)
+
+    async def _reject(self, build: BuildRow, push: GitPushed, cause: Cause, step: str, lines: list[str]) -> None:
+        chunk = control_log(build.id, step, lines, outcome=Outcome.REJECTED, at=cause.time)
+        await self._bus.publish(chunk, id=chunk.id)
+        reason = lines[0]
+        pending = _changed(build, push, PipelineEvent.STARTED)
+        finished = _changed(build, push, PipelineEvent.FINISHED, outcome=Outcome.REJECTED, reason=reason)
+        await self._bus.publish(pending, id=cause.derive("started"))
+        await self._bus.publish(finished, id=cause.derive("finished"))
+        await self._decide(push, cause, "rejected", reason, build.id)
+        log.info("build rejected", pipeline=push.repository.pipeline, build=build.id, step=step)
+
+    async def _tell_again(self, build: BuildRow, push: GitPushed, cause: Cause) -> None:
+        """Tell what may not have been told before a crash. The job is under way or over, and not requested again."""
+        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
+        await self._decide(push, cause, "started", f"push to {build.branch}", build.id)
+        log.info("push was planned before", pipeline=push.repository.pipeline, build=build.id)
+
+    async def _ignore(self, push: GitPushed, cause: Cause, ignored: Ignored) -> None:
+        await self._decide(push, cause, "ignored", ignored.reason)
+        log.info("push ignored", pipeline=push.repository.pipeline, reason=ignored.reason)
+
+    async def _decide(
+        self, push: GitPushed, cause: Cause, decision: str, reason: str, build_id: str | None = None
+    ) -> None:
+        made = DecisionMade(
+            subject_kind="push",
+            decision=decision,
+            reason=reason,
+            repository=push.repository,
+            ref=push.ref,
+            revision=push.revision,
+            job_kind=Kind.BUILD if build_id else None,
+            job_id=build_id,
+        )
+        await self._decisions.add(made, cause)
+        await self._bus.publish(made, id=cause.derive("decision"))
+
+
+def _unnumbered(build_id: str, push: GitPushed) -> BuildRow:
+    repository = push.repository
+    return BuildRow(
+        id=build_id,
+        source=repository.source,
+        owner=repository.owner,
+        name=repository.name,
+        branch=push.branch or "",
+        revision=push.revision,
+        counter=0,
+        version="",
+        status=Status.PENDING,
+        installation=push.installation,
+    )
+
+
+def _changed(
+    build: BuildRow, push: GitPushed, event: PipelineEvent, *, outcome: Outcome | None = None, reason: str = ""
+) -> PipelineChanged:
+    return PipelineChanged(
+        event=event,
+        build_id=build.id,
+        repository=push.repository,
+        branch=build.branch,
+        revision=build.revision,
+        version=build.version,
+        status=outcome.status if outcome else Status.PENDING,
+        outcome=outcome,
+        reason=reason,
+        installation=push.installation,
+    )

@@ -1,0 +1,84 @@
+"""What a push amounts to. Pure: the push and the manifest in, a decision out."""
+
+from dataclasses import dataclass
+
+from estafette_common.bus.messages.events import GitPushed
+from estafette_common.jobs.lifecycle import Kind
+from estafette_common.jobs.plan import Plan, PlannedStage, Version
+from estafette_common.manifest.model import Manifest, Semver
+from estafette_common.manifest.versions import compute
+
+MANIFEST = ".estafette.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """There is no build, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRow:
+    """A build as it was stored: the same however often its cause is handled."""
+
+    id: str
+    source: str
+    owner: str
+    name: str
+    branch: str
+    revision: str
+    counter: int
+    version: str
+    status: str
+    installation: int | None
+    dispatched: bool = False
+
+
+def ignored_before_reading(push: GitPushed) -> Ignored | None:
+    """Return why a push can be no build whatever its manifest says, or nothing."""
+    if push.deleted or not push.revision.strip("0"):
+        return Ignored(f"{push.ref} was deleted")
+    if push.ref.startswith("refs/tags/"):
+        return Ignored(f"{push.ref.removeprefix('refs/tags/')} is a tag; only branches are built")
+    if push.branch is None:
+        return Ignored(f"{push.ref} is no branch")
+    return None
+
+
+def no_manifest(push: GitPushed) -> Ignored:
+    """Return why a push without a manifest is no build."""
+    return Ignored(f"there is no {MANIFEST} at {push.revision}")
+
+
+def version_of(manifest: Manifest | None, *, counter: int, branch: str, revision: str) -> Version:
+    """Return the version of a build; one whose manifest is not valid has just its counter."""
+    if manifest is None:
+        return Version(version=str(counter), counter=counter)
+    return compute(manifest.version or Semver(), counter=counter, branch=branch, revision=revision)
+
+
+def plan(
+    build: BuildRow, push: GitPushed, manifest: Manifest, *, clone_url: str, clone_token: str, server_url: str
+) -> Plan:
+    """Return what the builder shall do. Secrets are still as the manifest has them."""
+    repository = push.repository
+    return Plan(
+        kind=Kind.BUILD,
+        job_id=build.id,
+        repository=repository,
+        branch=build.branch,
+        revision=build.revision,
+        clone_url=clone_url.format(source=repository.source, owner=repository.owner, name=repository.name),
+        clone_token=clone_token,
+        version=version_of(manifest, counter=build.counter, branch=build.branch, revision=build.revision),
+        labels=manifest.labels,
+        env=manifest.env,
+        stages=tuple(
+            PlannedStage(**{name: getattr(stage, name) for name in STAGE_FIELDS}) for stage in manifest.stages
+        ),
+        server_url=server_url,
+    )
+
+
+STAGE_FIELDS = tuple(PlannedStage.model_fields)

@@ -1,0 +1,48 @@
+"""Secrets of a plan: opened with the server's key and sealed with a key made for the job."""
+
+import os
+
+from estafette_common.github.client import GithubClient
+from estafette_common.jobs.plan import Plan
+from estafette_common.manifest import secrets
+
+JOB_KEY_BYTES = 32
+
+
+class Sealer:
+    """Seals plans."""
+
+    def __init__(self, secret_key: bytes, github: GithubClient) -> None:
+        self._secret_key = secret_key
+        self._github = github
+
+    async def clone_token(self, installation: int | None) -> str:
+        """Return a token to clone with, in an envelope of the server's key; empty when there is none."""
+        token = await self._github.token(installation)
+        return secrets.encrypt(token, key=self._secret_key) if token else ""
+
+    def seal(self, plan: Plan) -> tuple[Plan, str]:
+        """Return the plan sealed with a fresh key, and that key sealed with the server's; SecretError otherwise."""
+        job_key = os.urandom(JOB_KEY_BYTES)
+        pipeline = plan.repository.pipeline
+
+        def reseal(text: str) -> str:
+            return secrets.reseal(text, key=self._secret_key, new_key=job_key, pipeline=pipeline)
+
+        stages = tuple(
+            stage.model_copy(
+                update={
+                    "image": reseal(stage.image),
+                    "env": {name: reseal(value) for name, value in stage.env.items()},
+                }
+            )
+            for stage in plan.stages
+        )
+        sealed = plan.model_copy(
+            update={
+                "clone_token": reseal(plan.clone_token),
+                "env": {name: reseal(value) for name, value in plan.env.items()},
+                "stages": stages,
+            }
+        )
+        return sealed, secrets.seal_key(job_key, secret_key=self._secret_key, job_id=plan.job_id)

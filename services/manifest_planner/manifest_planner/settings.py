@@ -1,0 +1,28 @@
+"""What manifest-planner is told."""
+
+from pathlib import Path
+
+from estafette_common.github.settings import GithubSettings
+from estafette_common.settings import DatabaseSettings, ServiceSettings
+from pydantic import Field, SecretStr
+
+
+class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
+    """Settings of manifest-planner."""
+
+    secret_key: SecretStr = Field(description="Base64 of the key of the secrets in manifests: 16, 24 or 32 bytes.")
+    server_url: str = Field("http://127.0.0.1:5000", description="Where people find the page.")
+    clone_url: str = Field(
+        "https://{source}/{owner}/{name}.git", description="Where repositories are cloned from, with these fields."
+    )
+    manifest_source: str = Field(
+        "auto",
+        pattern="^(auto|github|git)$",
+        description="Where manifests are read: github (its API), git (any server), auto: github with a credential.",
+    )
+    cache_dir: Path = Field(Path("/var/cache/estafette"), description="Folder for clones to read manifests from.")
+
+    @property
+    def reads_from_github(self) -> bool:
+        """Return whether manifests come through GitHub's API."""
+        return self.manifest_source == "github" or (self.manifest_source == "auto" and self.is_set)

@@ -1,0 +1,26 @@
+"""What the planner says in the place of a builder. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from estafette_common.bus.messages.logs import CONTROL_ATTEMPT, Change, End, Line, LogChunk
+from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
+
+
+def control_log(build_id: str, step: str, lines: Sequence[str], *, outcome: Outcome, at: datetime) -> LogChunk:
+    """Return the log of a build that no builder can explain: one failed step with its reasons, and the end."""
+    time = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    texts = [text for line in lines for text in line.splitlines()]
+    said = [
+        Line(stage=step, number=number, time=time, text=text, stream="stderr")
+        for number, text in enumerate(texts, start=1)
+    ]
+    failed = Change(stage=step, status=StageStatus.FAILED, time=time, exit_code=1, auto_injected=True)
+    return LogChunk(
+        kind=Kind.BUILD,
+        job_id=build_id,
+        attempt=CONTROL_ATTEMPT,
+        number=1,
+        first=1,
+        entries=[*said, failed, End(outcome=outcome)],
+    )
