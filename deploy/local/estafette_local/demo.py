@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from estafette_common.jobs.lifecycle import FINAL
 
 from estafette_local import environment, sample
 from estafette_local.environment import Options
+from estafette_local.forge import FakeForge
 from estafette_local.local_run import RunError, console, note, run, stage_runtime, stay, web_port
 from estafette_local.log_view import LogView
 from estafette_local.people import Delivery, GitRepository, Person, push_delivery
@@ -24,6 +26,9 @@ APPEARS_WITHIN = 60.0
 SETTLES_WITHIN = 60.0
 """Seconds from the end of the log until the build must have its final status."""
 
+TOLD_WITHIN = 10.0
+"""Seconds from the end of the build until the forge should know."""
+
 RESULTS = {"succeeded": ("✔", "bold green"), "failed": ("✘", "bold red")}
 
 
@@ -31,12 +36,18 @@ def main() -> int:
     """Return 0 when the build succeeded."""
     arguments = _arguments()
     runtime = stage_runtime(arguments.stages)
-    options = Options(stage_runtime=runtime, ports={"web": web_port(arguments.port)})
+    forge = FakeForge()
+    options = Options(
+        stage_runtime=runtime,
+        ports={"web": web_port(arguments.port)},
+        github_api_url=forge.url,
+        github_token="a-token-of-the-demo",  # noqa: S106  the forge of the demo takes any
+    )
     started = time.monotonic()
     note("starting NATS, PostgreSQL and every service on loopback …")
     with Stack(arguments.data, options) as stack:
         note(f"everything is ready after {time.monotonic() - started:.1f} s; data and logs are in {stack.data}")
-        build = asyncio.run(_push_and_watch(stack))
+        build = asyncio.run(_push_and_watch(stack, forge))
         page = f"{stack.url('web')}/pipelines/{_pipeline(build)}/builds/{build['id']}"
         note(f"the page: {page}")
         if sys.stdout.isatty():
@@ -44,7 +55,7 @@ def main() -> int:
     return 0 if build["buildStatus"] == "succeeded" else 1
 
 
-async def _push_and_watch(stack: Stack) -> dict[str, Any]:
+async def _push_and_watch(stack: Stack, forge: FakeForge) -> dict[str, Any]:
     """Push a new commit of the sample project, show its build's log and return the build as it ended."""
     repository = GitRepository(stack.places.repositories, "acme", "shop")
     message = "Sell eggs"
@@ -52,7 +63,7 @@ async def _push_and_watch(stack: Stack) -> dict[str, Any]:
     delivery = push_delivery(
         sample.push_payload(), repository, revision=revision, secret=stack.webhook_secret, message=message
     )
-    async with aiohttp.ClientSession() as http:
+    async with forge, aiohttp.ClientSession() as http:
         person = Person(http, ingress=stack.url("webhook-ingress"), api=stack.url("api"))
         await _deliver(person, delivery, repository, revision)
         pushed = time.monotonic()
@@ -64,12 +75,14 @@ async def _push_and_watch(stack: Stack) -> dict[str, Any]:
                 view.show(told.data)
         console.print()
         build = await _settles(stack, person, repository, revision)
+        states = await _told(forge, revision)
     sign, style = RESULTS.get(build["buildStatus"], ("■", "bold yellow"))
     console.print(
         f"{sign} {_pipeline(build)} {build['buildVersion']} {build['buildStatus']} "
         f"{time.monotonic() - pushed:.1f} s after the push, {view.lines} lines of log",
         style=style,
     )
+    note(f"commit statuses that the forge received: {', '.join(states) or 'none'}")
     return build
 
 
@@ -96,6 +109,13 @@ async def _settles(stack: Stack, person: Person, repository: GitRepository, revi
         return await eventually(final, within=SETTLES_WITHIN)
     except AssertionError:
         raise RunError(stack.explain("the build's log ended, but not the build", "manifest-planner")) from None
+
+
+async def _told(forge: FakeForge, revision: str) -> list[str]:
+    """Return the states that the forge was told of the revision, once it knows the end or it took too long."""
+    with suppress(AssertionError):
+        await eventually(lambda: set(forge.states(revision)) - {"pending"}, within=TOLD_WITHIN)
+    return forge.states(revision)
 
 
 async def _build(person: Person, repository: GitRepository, revision: str) -> dict[str, Any]:
