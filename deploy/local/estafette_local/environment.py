@@ -90,15 +90,18 @@ def table(places: Places, options: Options) -> dict[str, str]:
         "ESTAFETTE_RUNTIME": "local",
         "ESTAFETTE_LOCAL_SOCKET": str(places.builder_socket),
         "ESTAFETTE_JOBS_DIR": str(places.data / "jobs"),
-        "ESTAFETTE_CACHE_DIR": str(places.data / "cache"),
         "ESTAFETTE_STAGE_RUNTIME": options.stage_runtime,
     }
 
 
-def of_service(places: Places, options: Options, service: str, port: int | None = None) -> dict[str, str]:
+def of_service(
+    places: Places, options: Options, service: str, replica: int = 0, port: int | None = None
+) -> dict[str, str]:
     """Return the whole environment of one process: this one's without foreign settings, the table, what is its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")}
-    own = {"ESTAFETTE_PORT": str(port)} if port is not None else {}
+    own = {"ESTAFETTE_CACHE_DIR": str(places.data / "cache" / f"{service}-{replica}")}
+    if port is not None:
+        own["ESTAFETTE_PORT"] = str(port)
     extra = {**options.settings.get("*", {}), **options.settings.get(service, {})}
     return {**inherited, MARK: str(places.data), **table(places, options), **own, **extra}
 

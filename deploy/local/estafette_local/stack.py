@@ -254,7 +254,7 @@ class Stack:
 
     def _start_program(self, service: str, replica: int, arguments: list[str], *, port: int | None) -> None:
         log = self.data / "logs" / f"{_label(service, replica, self.options)}.log"
-        own = environment.of_service(self.places, self.options, service, port)
+        own = environment.of_service(self.places, self.options, service, replica, port)
         self._launch(service, replica, program(arguments, environment=own, folder=self.data, log=log), log=log)
 
     def _launch(self, service: str, replica: int, spawn: Spawn, *, log: Path) -> None:
