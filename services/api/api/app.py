@@ -1,0 +1,42 @@
+"""What the service is made of. Nothing here does I/O."""
+
+from aiohttp import web
+from estafette_common import service
+from estafette_common.bus.bus import Bus
+from estafette_common.database.pool import Database
+
+from api.errors import answer_errors
+from api.live import LiveLogs
+from api.logs import Logs
+from api.pipelines import Pipelines
+from api.routes import Routes
+from api.settings import Settings
+from api.streaming import Streams
+
+PIPELINE = "/api/pipelines/{source}/{owner}/{name}"
+BUILD = PIPELINE + "/builds/{id}"
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Return the application: every route and who answers it."""
+    database = Database(settings.database_url, connections=settings.database_connections)
+    bus = Bus(settings.nats_url, source="api", grace=settings.shutdown_grace)
+    pipelines, logs = Pipelines(database), Logs(database)
+    live = LiveLogs(bus, queue=settings.viewer_queue)
+    routes, streams = Routes(pipelines, logs), Streams(pipelines, logs, live)
+
+    app = service.application(database, bus, live)
+    app.middlewares.append(answer_errors)
+    app.add_routes(
+        [
+            web.get("/api/pipelines", routes.pipelines),
+            web.get(PIPELINE, routes.pipeline),
+            web.get(PIPELINE + "/builds", routes.builds),
+            web.get(BUILD, routes.build),
+            web.get(BUILD + "/logs", routes.build_log),
+            web.get(BUILD + "/alllogs", routes.build_logs),
+            web.get(BUILD + "/logs/tail", streams.tail),
+            web.get(BUILD + "/logs.stream", streams.tail),
+        ]
+    )
+    return app

@@ -1,0 +1,88 @@
+"""Rows as the JSON of the reference's API: camelCase names, durations in nanoseconds. Pure."""
+
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any
+
+from estafette_common.jobs.lifecycle import FINAL
+from estafette_common.manifest.secrets import mask
+
+from api.pipelines import Page
+from api.queries import Query
+
+NANOSECONDS = 1_000_000_000
+
+
+def listing(page: Page, items: list[dict[str, Any]], query: Query) -> dict[str, Any]:
+    """Return a page of a list."""
+    pagination = {
+        "page": query.page,
+        "size": query.size,
+        "totalPages": ceil(page.total / query.size),
+        "totalItems": page.total,
+    }
+    return {"items": items, "pagination": pagination}
+
+
+def build(row: Any, *, now: datetime) -> dict[str, Any]:
+    """Return a build; the reference's fields, and `outcome`, `reason` and `attempt` beside them."""
+    manifest = mask(row["manifest"])
+    return {
+        "id": row["id"],
+        "repoSource": row["source"],
+        "repoOwner": row["owner"],
+        "repoName": row["name"],
+        "repoBranch": row["branch"],
+        "repoRevision": row["revision"],
+        "buildVersion": row["version"],
+        "buildStatus": row["status"],
+        "labels": row["labels"],
+        "releaseTargets": [],
+        "manifest": manifest,
+        "manifestWithDefaults": manifest,
+        "commits": row["commits"],
+        "triggers": [],
+        "triggerEvents": row["trigger_events"],
+        "insertedAt": _time(row["inserted_at"]),
+        "startedAt": _time(row["started_at"]),
+        "updatedAt": _time(row["updated_at"]),
+        "duration": _duration(row, now),
+        "pendingDuration": _pending(row, now),
+        "groups": [],
+        "organizations": [],
+        "outcome": row["outcome"],
+        "reason": row["reason"],
+        "attempt": row["attempt"],
+    }
+
+
+def pipeline(row: Any, *, now: datetime) -> dict[str, Any]:
+    """Return a pipeline: its newest build, and what is true of all of them."""
+    newest = build(row, now=now)
+    return {
+        **newest,
+        "archived": False,
+        "lastUpdatedAt": newest["updatedAt"],
+        "recentCommitters": [],
+        "recentReleasers": [],
+    }
+
+
+def _duration(row: Any, now: datetime) -> int:
+    if row["started_at"] is None:
+        return 0
+    end = row["finished_at"] or (row["updated_at"] if row["status"] in FINAL else now)
+    return _nanoseconds(row["started_at"], end)
+
+
+def _pending(row: Any, now: datetime) -> int:
+    end = row["started_at"] or row["finished_at"] or now
+    return _nanoseconds(row["inserted_at"], end)
+
+
+def _nanoseconds(start: datetime, end: datetime) -> int:
+    return max(0, int((end - start).total_seconds() * NANOSECONDS))
+
+
+def _time(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z") if time is not None else None
