@@ -29,12 +29,12 @@ class LogView:
         status = event.get("status") or ""
         if stage not in self._begun and status not in ("SKIPPED", "PENDING"):
             self._begun.add(stage)
-            self._print(Text(f"▶ {stage}", style="bold cyan") + Text(_image(event), style="dim"))
+            self._print(Text.assemble((f"▶ {stage}", "bold cyan"), (_image(event), "dim")))
         line = event.get("logLine")
         if line:
             self.lines += 1
             style = "" if line.get("streamType", "stdout") == "stdout" else "yellow"
-            self._print(Text("  │ ", style="dim") + Text.from_ansi(line["text"].rstrip("\n"), style=style))
+            self._print(Text.assemble(("  │ ", "dim"), Text.from_ansi(line["text"].rstrip("\n"), style=style)))
         if status in ENDS:
             sign, style = ENDS[status]
             self._print(Text(f"{sign} {stage} {status.lower()}{_how(event)}", style=style))
