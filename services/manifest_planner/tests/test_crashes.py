@@ -1,0 +1,115 @@
+"""A planner that dies between storing and telling: its replica tells what is missing."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from estafette_common.bus.messages.events import DecisionMade, GitPushed, PipelineChanged
+from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.bus.messages.message import Cause, Encoded, Message
+from estafette_common.bus.publishing import NotStoredError
+from estafette_common.database.pool import Database
+from estafette_common.github.client import GithubClient
+from estafette_common.github.settings import GithubSettings
+from estafette_common.jobs.plan import Repository
+from manifest_planner.builds import Builds
+from manifest_planner.decisions import Decisions
+from manifest_planner.planner import Planner
+from manifest_planner.sealing import Sealer
+
+VALID = "stages: {build: {image: busybox, commands: [echo hello]}}"
+INVALID = "stages: {build: {}}"
+PUSH = GitPushed(
+    repository=Repository(source="github.com", owner="acme", name="shop"), ref="refs/heads/main", revision="a" * 40
+)
+CAUSE = Cause(id="1", type="", source="", time=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
+
+
+class Notebook:
+    """A publisher that breaks down after `lasts` messages, and shows what was told until then."""
+
+    def __init__(self, lasts: int = 100) -> None:
+        self.lasts = lasts
+        self.told: list[Message | Encoded | LogChunk] = []
+
+    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:  # noqa: ARG002  as the protocol has it
+        if len(self.told) == self.lasts:
+            raise NotStoredError("the server is gone")
+        self.told.append(message)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [each for each in self.told if isinstance(each, kind)]
+
+
+class Shelf:
+    """A place that has one manifest, until it is taken away."""
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+    async def read(self, push: GitPushed) -> str | None:  # noqa: ARG002  as the protocol has it
+        return self.text
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    await database.start()
+    yield database
+    await database.stop()
+
+
+def planner(database: Database, shelf: Shelf, notebook: Notebook) -> Planner:
+    sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
+    return Planner(
+        shelf, Builds(database), Decisions(database), sealer, notebook, clone_url="https://{source}", server_url=""
+    )
+
+
+async def die_after(messages: int, database: Database, shelf: Shelf) -> None:
+    """Handle the push until that many messages are told."""
+    with pytest.raises(NotStoredError):
+        await planner(database, shelf, Notebook(lasts=messages)).on_push(PUSH, CAUSE)
+
+
+@pytest.mark.parametrize("messages", range(3))
+async def test_a_build_is_requested_and_told_wherever_its_planner_dies(database: Database, messages: int) -> None:
+    shelf, notebook = Shelf(VALID), Notebook()
+    await die_after(messages, database, shelf)
+
+    await planner(database, shelf, notebook).on_push(PUSH, CAUSE)
+
+    [request] = notebook.of(JobRequested)
+    assert request.plan.version.counter == 1
+    assert [change.event for change in notebook.of(PipelineChanged)] == ["started"]
+    assert [made.decision for made in notebook.of(DecisionMade)] == ["started"]
+    assert await database.pool.fetchval("SELECT last_counter FROM pipelines") == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a rejected build is told as started only, once its row is stored")
+@pytest.mark.parametrize("messages", range(4))
+async def test_a_rejected_build_is_told_with_its_log_wherever_its_planner_dies(
+    database: Database, messages: int
+) -> None:
+    shelf, notebook = Shelf(INVALID), Notebook()
+    await die_after(messages, database, shelf)
+
+    await planner(database, shelf, notebook).on_push(PUSH, CAUSE)
+
+    assert len(notebook.of(LogChunk)) == 1
+    assert [change.outcome for change in notebook.of(PipelineChanged)] == [None, "rejected"]
+    assert [made.decision for made in notebook.of(DecisionMade)] == ["rejected"]
+
+
+@pytest.mark.xfail(strict=True, reason="a stored build that is not dispatched is forgotten when its manifest is gone")
+async def test_a_stored_build_decides_even_when_its_manifest_cannot_be_read_any_more(database: Database) -> None:
+    shelf, notebook = Shelf(VALID), Notebook()
+    await die_after(0, database, shelf)
+    shelf.text = None
+
+    await planner(database, shelf, notebook).on_push(PUSH, CAUSE)
+
+    assert len(notebook.of(JobRequested)) == 1
