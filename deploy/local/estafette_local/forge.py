@@ -140,12 +140,15 @@ def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     document = json.loads(OPENAPI.read_text())
 
     def follow(node: Any) -> Any:
+        """Put what references name in their place, all the way down."""
         while isinstance(node, dict) and "$ref" in node:
             found: Any = document
             for step in node["$ref"].removeprefix("#/").split("/"):
                 found = found[step.replace("~1", "/")]
             node = found
-        return node
+        if isinstance(node, dict):
+            return {name: follow(each) for name, each in node.items()}
+        return [follow(each) for each in node] if isinstance(node, list) else node
 
     paths = []
     for path, operations in document["paths"].items():
@@ -161,4 +164,4 @@ def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 
 def _described(operation: dict[str, Any], follow: Callable[[Any], Any]) -> dict[str, Any]:
     body = follow(operation.get("requestBody", {})).get("content", {}).get("application/json", {}).get("schema")
-    return {"parameters": [follow(each) for each in operation.get("parameters", [])], "body": follow(body)}
+    return {"parameters": follow(operation.get("parameters", [])), "body": body}

@@ -82,6 +82,8 @@ class Cleaner:
     async def _do(self, action: Lost | Remove) -> None:
         match action:
             case Lost(build_id, reason):
+                if await self._requests.has_finished(build_id):
+                    return
                 log.warning("build lost", build=build_id, reason=reason)
                 command = Lose(kind=Kind.BUILD, job_id=build_id, reason=reason)
                 await self._bus.publish(command, id=identity.derive(build_id, "lose"))

@@ -27,7 +27,7 @@ from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 
 PATIENCE = (0.2, 1.0, 5.0, 15.0, *(60.0 for _ in range(60)))
-"""Seconds between tries: a forge may be away for an hour."""
+"""Seconds between tries: a forge, or the database, may be away for an hour."""
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -56,10 +56,20 @@ def create_app(settings: Settings) -> web.Application:
     bus.consume(
         Consumer(durable="planner-git-push", message=GitPushed, concurrency=4, backoff=PATIENCE), planner.on_push
     )
-    bus.consume(Consumer(durable="planner-job-dispatched", message=JobDispatched), follower.on_dispatched)
-    bus.consume(Consumer(durable="planner-job-failed-to-start", message=JobFailedToStart), follower.on_failed_to_start)
-    bus.consume(Consumer(durable="planner-job-started", message=JobStarted), follower.on_started)
-    bus.consume(Consumer(durable="planner-job-heartbeat", message=JobHeartbeat), follower.on_heartbeat)
-    bus.consume(Consumer(durable="planner-job-finished", message=JobFinished, concurrency=2), follower.on_finished)
-    bus.consume(Consumer(durable="planner-lose", message=Lose), follower.on_lose)
+    bus.consume(
+        Consumer(durable="planner-job-dispatched", message=JobDispatched, backoff=PATIENCE), follower.on_dispatched
+    )
+    bus.consume(
+        Consumer(durable="planner-job-failed-to-start", message=JobFailedToStart, backoff=PATIENCE),
+        follower.on_failed_to_start,
+    )
+    bus.consume(Consumer(durable="planner-job-started", message=JobStarted, backoff=PATIENCE), follower.on_started)
+    bus.consume(
+        Consumer(durable="planner-job-heartbeat", message=JobHeartbeat, backoff=PATIENCE), follower.on_heartbeat
+    )
+    bus.consume(
+        Consumer(durable="planner-job-finished", message=JobFinished, concurrency=2, backoff=PATIENCE),
+        follower.on_finished,
+    )
+    bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
     return service.application(database, github, bus)

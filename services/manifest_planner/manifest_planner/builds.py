@@ -71,15 +71,23 @@ class Builds:
     async def started(self, build_id: str, *, attempt: int, at: datetime) -> None:
         """Note that an attempt began: pending becomes running."""
         await self._database.pool.execute(HEARTBEAT, build_id, attempt, at)
-        await self._move(build_id, Status.RUNNING, STARTED, attempt, at)
+        await self._database.pool.execute(STARTED_AT, build_id, at)
+        await self._move(build_id, Status.RUNNING, STARTED)
 
     async def finished(
         self, build_id: str, outcome: Outcome, *, at: datetime, attempt: int | None = None, reason: str = ""
     ) -> BuildRow | None:
-        """End a build; returns it when it ends, or had ended, with this status, so that this can be told (again)."""
+        """End a build; returns it when it ends, or had ended, with this outcome, so that this can be told (again).
+
+        The end of an attempt that was followed by another changes nothing.
+        """
+        before = await self.get(build_id)
+        if before is not None and attempt is not None and attempt < before.attempt:
+            log.warning("end of an earlier attempt", build=build_id, attempt=attempt, now=before.attempt)
+            return None
         await self._move(build_id, outcome.status, FINISHED, outcome, at, reason, attempt)
         row = await self.get(build_id)
-        return row if row is not None and row.status == outcome.status else None
+        return row if row is not None and row.outcome == outcome else None
 
     async def _move(self, build_id: str, then: Status, statement: str, *values: Any) -> None:
         """Run the statement if the build may pass to the status; else log both."""
@@ -129,8 +137,8 @@ def _values(new: NewBuild, counter: int) -> list[Any]:
 FINAL_LIST = ", ".join(f"'{status}'" for status in sorted(FINAL))
 
 COLUMNS = """
-    id, source, owner, name, branch, revision, counter, version, status, installation,
-    dispatched_at IS NOT NULL AS dispatched
+    id, source, owner, name, branch, revision, counter, version, status, installation, manifest, outcome, reason,
+    attempt, dispatched_at IS NOT NULL AS dispatched
 """
 
 LOCK_PIPELINE = """
@@ -162,6 +170,10 @@ DISPATCHED = """
     UPDATE builds SET dispatched_at = $2, updated_at = now() WHERE id = $1 AND dispatched_at IS NULL
 """
 
+STARTED_AT = """
+    UPDATE builds SET started_at = $2 WHERE id = $1 AND (started_at IS NULL OR started_at > $2)
+"""
+
 HEARTBEAT = f"""
     UPDATE builds SET
         heartbeat_at = CASE WHEN heartbeat_at IS NULL OR heartbeat_at < $3 THEN $3 ELSE heartbeat_at END,
@@ -170,7 +182,7 @@ HEARTBEAT = f"""
 """  # noqa: S608  constants
 
 STARTED = """
-    UPDATE builds SET status = $2, started_at = $4, updated_at = now(), attempt = $3 WHERE id = $1
+    UPDATE builds SET status = $2, updated_at = now() WHERE id = $1
 """
 
 FINISHED = """

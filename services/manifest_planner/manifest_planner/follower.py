@@ -6,7 +6,7 @@ from estafette_common.bus.messages.events import PipelineChanged, PipelineEvent
 from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobHeartbeat, JobStarted
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
-from estafette_common.jobs.lifecycle import Outcome, Status
+from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Repository
 
 from manifest_planner.builds import Builds
@@ -50,9 +50,6 @@ class Follower:
         await self._lose(command.job_id, "lost", command.reason, cause)
 
     async def _lose(self, build_id: str, step: str, reason: str, cause: Cause) -> None:
-        before = await self._builds.get(build_id)
-        if before is None or before.status in {Status.SUCCEEDED, Status.CANCELED}:
-            return
         build = await self._builds.finished(build_id, Outcome.LOST, at=cause.time, reason=reason)
         if build is None:
             return

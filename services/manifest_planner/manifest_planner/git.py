@@ -13,6 +13,9 @@ from estafette_common.github.client import GithubClient
 
 from manifest_planner.planning import MANIFEST
 
+GITHUB = "github.com"
+"""The only server that is shown our credential."""
+
 ANSWERS_WITHIN = 60.0
 """Seconds for one call of git."""
 
@@ -29,13 +32,15 @@ class GitManifests:
         """Return the manifest at the pushed revision, or nothing. Raises TemporaryError when git cannot say."""
         repository = push.repository
         url = self._clone_url.format(source=repository.source, owner=repository.owner, name=repository.name)
-        environment = _environment(await self._github.token(push.installation))
+        token = await self._github.token(push.installation) if repository.source == GITHUB else ""
+        environment = _environment(token)
         clone = self._cache / safe_name(repository.pipeline)
         if not (clone / "HEAD").exists():
             clone.mkdir(parents=True, exist_ok=True)
             await _git(["init", "--quiet", "--bare", "."], clone, environment)
         if await _git(["cat-file", "-e", f"{push.revision}^{{commit}}"], clone, environment, may_fail=True) is None:
             await self._fetch(push, url, clone, environment)
+            await _git(["cat-file", "-e", f"{push.revision}^{{commit}}"], clone, environment)
         return await _git(["show", f"{push.revision}:{MANIFEST}"], clone, environment, may_fail=True)
 
     async def _fetch(self, push: GitPushed, url: str, clone: Path, environment: dict[str, str]) -> None:

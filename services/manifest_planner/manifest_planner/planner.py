@@ -12,7 +12,6 @@ from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import read
-from estafette_common.manifest.secrets import SecretError
 from estafette_common.manifest.yaml import ManifestError
 
 from manifest_planner import planning
@@ -62,8 +61,8 @@ class Planner:
         """Plan a build of the pushed revision, or record why there is none."""
         build_id = identity.job_id(push.repository.pipeline, cause.id)
         known = await self._builds.get(build_id)
-        if known is not None and (known.dispatched or known.status in FINAL):
-            await self._tell_again(known, push, cause)
+        if known is not None:
+            await self._again(known, push, cause)
             return
         if ignored := planning.ignored_before_reading(push):
             await self._ignore(push, cause, ignored)
@@ -74,21 +73,34 @@ class Planner:
             return
         await self._build(build_id, push, text, cause)
 
-    async def _build(self, build_id: str, push: GitPushed, text: str, cause: Cause) -> None:
+    async def _again(self, known: BuildRow, push: GitPushed, cause: Cause) -> None:
+        """Go on where a crash may have ended the first try; what was stored decides."""
+        if known.outcome == Outcome.REJECTED:
+            step, lines = self._rejection(push, known.manifest) or (VALIDATE_MANIFEST, [known.reason])
+            await self._reject(known, push, cause, step, lines)
+        elif known.dispatched or known.status in FINAL:
+            await self._tell_again(known, push, cause)
+        else:
+            await self._build(known.id, push, known.manifest, cause)
+
+    def _rejection(self, push: GitPushed, text: str) -> tuple[str, list[str]] | None:
+        """Return the step that fails and what it says, or nothing when the manifest can be built."""
         try:
-            manifest = read(text)
+            read(text)
         except ManifestError as error:
-            build = await self._add(build_id, push, text, None, rejected="the manifest is not valid")
-            await self._reject(build, push, cause, VALIDATE_MANIFEST, [str(finding) for finding in error.findings])
+            return VALIDATE_MANIFEST, [str(finding) for finding in error.findings]
+        wrong = self._sealer.unusable(text, pipeline=push.repository.pipeline)
+        return (VALIDATE_SECRETS, wrong) if wrong else None
+
+    async def _build(self, build_id: str, push: GitPushed, text: str, cause: Cause) -> None:
+        if rejection := self._rejection(push, text):
+            step, lines = rejection
+            build = await self._add(build_id, push, text, None, rejected=lines[0])
+            await self._reject(build, push, cause, step, lines)
             return
-        try:
-            self._sealer.seal(self._plan(_unnumbered(build_id, push), push, manifest, clone_token=""))
-        except SecretError as error:
-            build = await self._add(build_id, push, text, manifest, rejected=str(error))
-            await self._reject(build, push, cause, VALIDATE_SECRETS, [str(error)])
-            return
+        manifest = read(text)
         build = await self._add(build_id, push, text, manifest)
-        token = await self._sealer.clone_token(push.installation)
+        token = await self._sealer.clone_token(push.repository, push.installation)
         sealed, key = self._sealer.seal(self._plan(build, push, manifest, clone_token=token))
         requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
         await self._bus.publish(requested, id=cause.derive("job-requested"))
@@ -151,22 +163,6 @@ class Planner:
         )
         await self._decisions.add(made, cause)
         await self._bus.publish(made, id=cause.derive("decision"))
-
-
-def _unnumbered(build_id: str, push: GitPushed) -> BuildRow:
-    repository = push.repository
-    return BuildRow(
-        id=build_id,
-        source=repository.source,
-        owner=repository.owner,
-        name=repository.name,
-        branch=push.branch or "",
-        revision=push.revision,
-        counter=0,
-        version="",
-        status=Status.PENDING,
-        installation=push.installation,
-    )
 
 
 def _changed(

@@ -32,6 +32,10 @@ class BuildRow:
     version: str
     status: str
     installation: int | None
+    manifest: str = ""
+    outcome: str | None = None
+    reason: str = ""
+    attempt: int = 0
     dispatched: bool = False
 
 

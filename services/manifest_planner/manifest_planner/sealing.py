@@ -3,10 +3,14 @@
 import os
 
 from estafette_common.github.client import GithubClient
-from estafette_common.jobs.plan import Plan
+from estafette_common.jobs.plan import Plan, Repository
 from estafette_common.manifest import secrets
 
+from manifest_planner.planning import MANIFEST
+
 JOB_KEY_BYTES = 32
+
+GITHUB = "github.com"
 
 
 class Sealer:
@@ -16,10 +20,23 @@ class Sealer:
         self._secret_key = secret_key
         self._github = github
 
-    async def clone_token(self, installation: int | None) -> str:
+    async def clone_token(self, repository: Repository, installation: int | None) -> str:
         """Return a token to clone with, in an envelope of the server's key; empty when there is none."""
-        token = await self._github.token(installation)
+        if repository.source != GITHUB:  # the credential is GitHub's, and no other server shall see it
+            return ""
+        token = await self._github.clone_token(repository.name, installation)
         return secrets.encrypt(token, key=self._secret_key) if token else ""
+
+    def unusable(self, text: str, *, pipeline: str) -> list[str]:
+        """Return what is wrong with the secrets in a manifest, each with its place; nothing when all can be used."""
+        wrong = []
+        for number, line in enumerate(text.splitlines(), start=1):
+            for found in secrets.ENVELOPE.finditer(line):
+                try:
+                    secrets.plain_values(found[0], key=self._secret_key, pipeline=pipeline)
+                except secrets.SecretError as error:
+                    wrong.append(f"{MANIFEST}:{number}:{found.start() + 1}: {error}")
+        return wrong
 
     def seal(self, plan: Plan) -> tuple[Plan, str]:
         """Return the plan sealed with a fresh key, and that key sealed with the server's; SecretError otherwise."""
@@ -33,6 +50,8 @@ class Sealer:
             stage.model_copy(
                 update={
                     "image": reseal(stage.image),
+                    "work_dir": reseal(stage.work_dir),
+                    "commands": tuple(reseal(command) for command in stage.commands),
                     "env": {name: reseal(value) for name, value in stage.env.items()},
                 }
             )

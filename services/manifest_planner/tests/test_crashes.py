@@ -89,7 +89,6 @@ async def test_a_build_is_requested_and_told_wherever_its_planner_dies(database:
     assert await database.pool.fetchval("SELECT last_counter FROM pipelines") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a rejected build is told as started only, once its row is stored")
 @pytest.mark.parametrize("messages", range(4))
 async def test_a_rejected_build_is_told_with_its_log_wherever_its_planner_dies(
     database: Database, messages: int
@@ -104,7 +103,6 @@ async def test_a_rejected_build_is_told_with_its_log_wherever_its_planner_dies(
     assert [made.decision for made in notebook.of(DecisionMade)] == ["rejected"]
 
 
-@pytest.mark.xfail(strict=True, reason="a stored build that is not dispatched is forgotten when its manifest is gone")
 async def test_a_stored_build_decides_even_when_its_manifest_cannot_be_read_any_more(database: Database) -> None:
     shelf, notebook = Shelf(VALID), Notebook()
     await die_after(0, database, shelf)

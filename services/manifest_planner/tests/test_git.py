@@ -89,7 +89,6 @@ async def test_what_a_crash_leaves_behind_does_no_harm(
     assert await manifests.read(pushed(second)) == "second"
 
 
-@pytest.mark.xfail(strict=True, reason="the credential for GitHub is sent to every server that is cloned from")
 async def test_the_credential_for_github_is_shown_to_no_other_server(tmp_path: Path) -> None:
     shown: list[str] = []
 

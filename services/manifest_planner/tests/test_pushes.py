@@ -283,7 +283,6 @@ async def test_a_secret_that_cannot_be_opened_is_a_failed_build(scene: Scene, re
     assert chunk.entries[0].stage == "validate-secrets"
 
 
-@pytest.mark.xfail(strict=True, reason="the log of a build with an unusable secret names no line yet")
 async def test_a_secret_that_cannot_be_opened_is_named_by_its_line(scene: Scene, repository: GitRepository) -> None:
     envelope = secrets.encrypt("hunter2", key=os.urandom(32))
     revision = repository.commit({".estafette.yaml": f"env:\n  A: '{envelope}'\n{MANIFEST}"})
@@ -294,7 +293,6 @@ async def test_a_secret_that_cannot_be_opened_is_named_by_its_line(scene: Scene,
     assert chunk.entries[0].text.startswith(".estafette.yaml:2:")
 
 
-@pytest.mark.xfail(strict=True, reason="a revision that git does not give is taken for one without a manifest")
 async def test_a_revision_that_cannot_be_fetched_is_not_taken_for_one_without_a_manifest(
     scene: Scene, repository: GitRepository
 ) -> None:

@@ -20,6 +20,8 @@ class Notifier:
         self._ledger = ledger
         self._github = github
         self._server_url = server_url
+        if github is None:
+            log.info("no GitHub credential is set; nobody is told of builds")
 
     async def on_changed(self, change: PipelineChanged, _: Cause) -> None:
         """Tell what the commit's statuses must be by now, in order and each once."""

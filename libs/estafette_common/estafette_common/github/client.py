@@ -1,31 +1,26 @@
 """GitHub's REST API, as far as it is needed; its errors become ours: try again, or never."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from http import HTTPStatus
 from urllib.parse import quote
 
 import aiohttp
 import gidgethub
 import gidgethub.aiohttp
-import gidgethub.apps
-import structlog
+from gidgethub import sansio
 from pydantic import BaseModel, ConfigDict
 
-from estafette_common.bus.delivery import PermanentError, TemporaryError
+from estafette_common.github.credentials import AppTokens
+from estafette_common.github.errors import NO_COMMIT, translated
 from estafette_common.github.settings import GithubSettings
-
-log = structlog.get_logger()
 
 AGENT = "estafette"
 
 ANSWERS_WITHIN = aiohttp.ClientTimeout(total=15)
 
-TOKEN_LIFE = 55 * 60.0
-"""Seconds; an installation token lives an hour."""
-
 RAW = "application/vnd.github.raw+json"
+
+CLONE_TOKEN_LIFE = 30 * 60.0
+"""Seconds that a token to clone with is good for at least: a job may wait before it begins."""
 
 
 class CommitStatus(BaseModel):
@@ -45,13 +40,18 @@ class GithubClient:
 
     def __init__(self, settings: GithubSettings) -> None:
         self._settings = settings
-        self._tokens: dict[int, tuple[str, float]] = {}
+        self._app: AppTokens | None = None
 
     async def start(self) -> None:
         """Open the HTTP client."""
         self._session = aiohttp.ClientSession(timeout=ANSWERS_WITHIN)
         file = self._settings.github_app_key_file
-        self._app_key = file.read_text() if file is not None else ""
+        if self._settings.github_app_id and file is not None:
+            self._app = AppTokens(
+                gidgethub.aiohttp.GitHubAPI(self._session, AGENT, base_url=self._settings.github_api_url),
+                app_id=self._settings.github_app_id,
+                private_key=file.read_text(),
+            )
 
     async def stop(self) -> None:
         """Close the HTTP client."""
@@ -68,21 +68,24 @@ class GithubClient:
         """Return a file at a revision, or nothing when there is none. Raises TemporaryError or PermanentError."""
         url = f"{self._repository(owner, name)}/contents/{quote(path)}?ref={quote(revision, safe='')}"
         token = await self.token(installation)
-        async with _translated("contents"):
-            headers = {"Accept": RAW, "User-Agent": AGENT, "X-GitHub-Api-Version": "2022-11-28"}
-            headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Accept": RAW, "User-Agent": AGENT, "X-GitHub-Api-Version": "2022-11-28"}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        with translated(f"read {path}"):
             async with self._session.get(url, headers=headers) as response:
-                if response.status == 404:
+                body = await response.read()
+                if response.status == HTTPStatus.OK:
+                    return body.decode(errors="replace")
+                if response.status == HTTPStatus.NOT_FOUND and NO_COMMIT.encode() not in body:
                     return None
-                await _raise_for(response, "contents")
-                return await response.text()
+                sansio.decipher_response(response.status, response.headers, body)
+        return None
 
     async def create_commit_status(
         self, owner: str, name: str, revision: str, status: CommitStatus, *, installation: int | None
     ) -> None:
         """Add a status to a commit. Raises TemporaryError or PermanentError."""
         api = await self._api(installation)
-        async with _translated("statuses"):
+        with translated("add a commit status"):
             url = f"{self._repository(owner, name)}/statuses/{revision}"
             await api.post(url, data=status.model_dump(exclude_none=True))
 
@@ -91,30 +94,23 @@ class GithubClient:
     ) -> list[CommitStatus]:
         """Return the newest hundred statuses of a commit. Raises TemporaryError or PermanentError."""
         api = await self._api(installation)
-        async with _translated("statuses"):
+        with translated("read commit statuses"):
             found = await api.getitem(f"{self._repository(owner, name)}/commits/{revision}/statuses?per_page=100")
         return [CommitStatus.model_validate(each) for each in found]
 
     async def token(self, installation: int | None) -> str:
         """Return a token to act with: the one that was set, or one of the App's installation; empty for none."""
-        fixed = self._settings.github_token.get_secret_value()
-        if fixed or not self._settings.github_app_id or installation is None:
-            return fixed
-        token, until = self._tokens.get(installation, ("", 0.0))
-        if time.monotonic() < until:
-            return token
-        async with _translated("installation token"):
-            fresh = await self._installation_token(installation)
-        self._tokens[installation] = (fresh, time.monotonic() + TOKEN_LIFE)
-        return fresh
+        if self._app is None or installation is None:
+            return self._settings.github_token.get_secret_value()
+        with translated("get a token"):
+            return await self._app.of_installation(installation)
 
-    async def _installation_token(self, installation: int) -> str:
-        jwt = await asyncio.to_thread(
-            gidgethub.apps.get_jwt, app_id=self._settings.github_app_id, private_key=self._app_key
-        )
-        api = gidgethub.aiohttp.GitHubAPI(self._session, AGENT, base_url=self._settings.github_api_url)
-        answer = await api.post(f"/app/installations/{installation}/access_tokens", data={}, jwt=jwt)
-        return str(answer["token"])
+    async def clone_token(self, name: str, installation: int | None) -> str:
+        """Return a token that a job may clone the repository with: of an App, one that reads nothing else."""
+        if self._app is None or installation is None:
+            return self._settings.github_token.get_secret_value()
+        with translated("get a token to clone with"):
+            return await self._app.for_cloning(installation, name, good_for=CLONE_TOKEN_LIFE)
 
     async def _api(self, installation: int | None) -> gidgethub.aiohttp.GitHubAPI:
         token = await self.token(installation)
@@ -124,32 +120,3 @@ class GithubClient:
 
     def _repository(self, owner: str, name: str) -> str:
         return f"{self._settings.github_api_url}/repos/{quote(owner)}/{quote(name)}"
-
-
-@asynccontextmanager
-async def _translated(what: str) -> AsyncIterator[None]:
-    """Turn what the libraries raise into our two kinds of errors, without any of the request in them."""
-    try:
-        yield
-    except gidgethub.RateLimitExceeded as error:
-        delay = max(1.0, error.rate_limit.reset_datetime.timestamp() - time.time())
-        raise TemporaryError(f"GitHub {what}: rate limit exceeded", delay=delay) from None
-    except gidgethub.HTTPException as error:
-        raise _error(what, int(error.status_code)) from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise TemporaryError(f"GitHub {what}: cannot be reached: {type(error).__name__}") from None
-
-
-async def _raise_for(response: aiohttp.ClientResponse, what: str) -> None:
-    if response.status >= 400:
-        limited = response.headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in response.headers
-        if limited:
-            delay = float(response.headers.get("Retry-After", "60"))
-            raise TemporaryError(f"GitHub {what}: rate limit exceeded", delay=delay)
-        raise _error(what, response.status)
-
-
-def _error(what: str, status: int) -> Exception:
-    if status >= 500 or status in {408, 409, 425, 429}:
-        return TemporaryError(f"GitHub {what}: answered {status}")
-    return PermanentError(f"GitHub {what}: refused with {status}")

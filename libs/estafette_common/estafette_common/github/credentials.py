@@ -39,13 +39,6 @@ class _Cache:
                 kept = self._kept[key] = await make()
             return kept.value
 
-    def forget(self, value: str) -> bool:
-        """Drop the value; whether there was one to drop."""
-        keys = [key for key, kept in self._kept.items() if kept.value == value]
-        for key in keys:
-            del self._kept[key]
-        return bool(keys)
-
 
 class AppTokens:
     """Tokens of a GitHub App: one per installation for us, one per repository for a job to clone with."""
@@ -62,14 +55,10 @@ class AppTokens:
 
     async def for_cloning(self, installation: int, repository: str, *, good_for: float) -> str:
         """Return a token that may read one repository and nothing else, good for `good_for` seconds at least."""
-        limits = {"repositories": [repository], "permissions": {"contents": "read"}}
+        limits: dict[str, object] = {"repositories": [repository], "permissions": {"contents": "read"}}
         return await self._cache.get(
             (str(installation), repository), lambda: self._request(installation, limits), margin=good_for
         )
-
-    def forget(self, token: str) -> bool:
-        """Never hand out the token again, for GitHub refused it; whether it was ours."""
-        return self._cache.forget(token)
 
     async def _request(self, installation: int, limits: dict[str, object]) -> _Kept:
         answer = await self._api.post(

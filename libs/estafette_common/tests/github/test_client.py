@@ -101,14 +101,7 @@ async def test_a_status_that_was_told_is_found_again(forge: FakeForge, connect: 
         (502, {}, TemporaryError),
         (429, {}, TemporaryError),
         (403, {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}, TemporaryError),
-        pytest.param(
-            403,
-            {"Retry-After": "30"},
-            TemporaryError,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a secondary rate limit (403 with Retry-After) is taken for a refusal"
-            ),
-        ),
+        (403, {"Retry-After": "30"}, TemporaryError),
         (401, {}, PermanentError),
         (403, {}, PermanentError),
         (404, {}, PermanentError),
@@ -128,7 +121,6 @@ async def test_what_github_answers_is_tried_again_or_never(
     assert "s3cret" not in str(raised.value)
 
 
-@pytest.mark.xfail(strict=True, reason="the delay that a limit asks for is ignored when telling statuses")
 async def test_a_limit_is_waited_for_as_long_as_it_says(serve: Serve, connect: Connect) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"message": "slow down"}, status=429, headers={"Retry-After": "30"})
@@ -140,7 +132,6 @@ async def test_a_limit_is_waited_for_as_long_as_it_says(serve: Serve, connect: C
     assert raised.value.delay == 30
 
 
-@pytest.mark.xfail(strict=True, reason="a revision that GitHub does not know yet is taken for one without the file")
 async def test_a_revision_that_has_not_reached_every_server_is_asked_for_again(serve: Serve, connect: Connect) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response({"message": f"No commit found for the ref {REVISION}"}, status=404)
@@ -171,7 +162,6 @@ def key_file(app_key: rsa.RSAPrivateKey, tmp_path: Path) -> Path:
 
 
 @needs_openapi
-@pytest.mark.xfail(strict=True, reason="the fake forge cannot follow references inside the body of a token request")
 async def test_an_app_acts_as_its_installation(forge: FakeForge, connect: Connect, key_file: Path) -> None:
     client = await connect(forge.url, github_app_id="12", github_app_key_file=key_file)
 
@@ -196,7 +186,6 @@ async def test_an_app_signs_with_its_key_and_keeps_the_token(
     assert jwt.decode(token, app_key.public_key(), algorithms=["RS256"])["iss"] == "12"
 
 
-@pytest.mark.xfail(strict=True, reason="each of several callers asks for a token of its own")
 async def test_callers_at_once_share_one_token(serve: Serve, connect: Connect, key_file: Path) -> None:
     asked: list[str] = []
 
