@@ -1,0 +1,113 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from estafette_common.jobs.lifecycle import FINAL, Status
+from estafette_common.jobs.runtimes import JobState
+from hanging_job_cleaner.reconciling import BuildState, Limits, Lost, Remove, reconcile
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+LIMITS = Limits(grace=60.0, keep_finished=30.0)
+ACTIVE = sorted(set(Status) - FINAL)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def build(status: Status, *, inserted: float = 1000.0, **signs: float) -> BuildState:
+    """Return a build; signs are seconds before now."""
+    times = {f"{name}_at": ago(seconds) for name, seconds in signs.items()}
+    return BuildState(id="7", status=status, inserted_at=ago(inserted), **times)
+
+
+def job(*, alive: bool, created: float = 1000.0, job_id: str = "7") -> JobState:
+    return JobState(name=f"build-{job_id}", kind="build", job_id=job_id, alive=alive, created_at=ago(created))
+
+
+def decide(*builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False) -> list[Lost | Remove]:
+    return reconcile(builds, jobs, requests_waiting=waiting, now=NOW, limits=LIMITS)
+
+
+def is_lost(*builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False) -> bool:
+    return [type(action) for action in decide(*builds, jobs=jobs, waiting=waiting)] == [Lost]
+
+
+@pytest.mark.parametrize("status", ACTIVE)
+def test_a_build_without_a_job_is_lost_after_the_grace(status: Status) -> None:
+    assert is_lost(build(status, inserted=61))
+    assert not is_lost(build(status, inserted=60))
+
+
+@pytest.mark.parametrize("sign", ["dispatched", "started", "heartbeat"])
+def test_the_grace_begins_with_the_last_sign(sign: str) -> None:
+    assert not is_lost(build(Status.RUNNING, **{sign: 59.0}))
+    assert is_lost(build(Status.RUNNING, **{sign: 61.0}))
+
+
+def test_an_older_sign_does_not_outweigh_a_later_one() -> None:
+    assert not is_lost(build(Status.RUNNING, dispatched=900, started=800, heartbeat=10))
+    assert not is_lost(build(Status.RUNNING, dispatched=900, started=10, heartbeat=800))
+
+
+def test_a_build_whose_job_ended_without_a_word_is_lost_after_the_grace() -> None:
+    assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(job(alive=False),))
+    assert not is_lost(build(Status.RUNNING, heartbeat=59), jobs=(job(alive=False),))
+
+
+@pytest.mark.parametrize("status", ACTIVE)
+def test_a_build_whose_job_lives_is_not_lost_even_without_heartbeats(status: Status) -> None:
+    assert decide(build(status, heartbeat=900), jobs=(job(alive=True),)) == []
+
+
+def test_a_build_is_not_lost_while_requests_wait_for_the_dispatcher() -> None:
+    assert decide(build(Status.PENDING), waiting=True) == []
+
+
+@pytest.mark.parametrize("sign", ["dispatched", "started"])
+def test_a_build_that_was_dispatched_gets_no_help_from_requests_of_others(sign: str) -> None:
+    assert is_lost(build(Status.PENDING, **{sign: 61.0}), waiting=True)
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_a_build_that_ended_is_never_lost(status: Status) -> None:
+    assert decide(build(status, finished=900)) == []
+
+
+def test_the_reason_says_what_was_looked_for() -> None:
+    [lost] = decide(build(Status.RUNNING, heartbeat=75))
+
+    assert isinstance(lost, Lost)
+    assert lost.build_id == "7"
+    assert lost.reason == "the build is running, there is no job behind it, and nothing was heard of it for 75 s"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_the_job_of_a_build_that_ended_is_kept_for_a_while_and_then_removed(status: Status, alive: bool) -> None:
+    [action] = decide(build(status, finished=31), jobs=(job(alive=alive),))
+
+    assert isinstance(action, Remove)
+    assert action.name == "build-7"
+    assert decide(build(status, finished=29), jobs=(job(alive=alive),)) == []
+
+
+@pytest.mark.parametrize("status", ACTIVE)
+def test_the_job_of_an_active_build_stays(status: Status) -> None:
+    assert decide(build(status, heartbeat=10), jobs=(job(alive=False, created=90_000),)) == []
+
+
+def test_a_job_of_no_build_is_removed_once_it_is_old() -> None:
+    assert decide(jobs=(job(alive=True, created=90),)) == []
+    assert [type(action) for action in decide(jobs=(job(alive=True, created=91),))] == [Remove]
+
+
+def test_each_build_is_judged_by_its_own_job() -> None:
+    other = BuildState(id="8", status=Status.RUNNING, inserted_at=ago(1000))
+
+    actions = decide(build(Status.RUNNING), other, jobs=(job(alive=True, job_id="8"),))
+
+    assert [action.build_id for action in actions if isinstance(action, Lost)] == ["7"]
+
+
+def test_nothing_to_do_is_nothing_done() -> None:
+    assert decide() == []
