@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -166,7 +167,7 @@ def load(url: str, script: Path, *, connections: int, seconds: int) -> Result:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     return Result(
-        rate=float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),  # type: ignore[index]  wrk always prints it
+        rate=float(_found(r"Requests/sec:\s+([\d.]+)", output)[0]),
         p50=_milliseconds(output, "50%"),
         p99=_milliseconds(output, "99%"),
         errors=int(failed[1]) if failed else 0,
@@ -174,8 +175,15 @@ def load(url: str, script: Path, *, connections: int, seconds: int) -> Result:
 
 
 def _milliseconds(output: str, percentile: str) -> float:
-    value, unit = re.search(percentile + r"\s+([\d.]+)(us|ms|s)", output).groups()  # type: ignore[union-attr]
+    value, unit = _found(percentile + r"\s+([\d.]+)(us|ms|s)", output)
     return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def _found(pattern: str, output: str) -> tuple[str, ...]:
+    found = re.search(pattern, output)
+    if found is None:
+        sys.exit(f"wrk printed something else than expected:\n{output}")
+    return found.groups()
 
 
 def main() -> None:
@@ -213,7 +221,7 @@ def measure(folder: Path, nats: NatsServer, *, rounds: int, seconds: int) -> dic
     results: dict[tuple[str, int], list[Result]] = {}
     with running("-c", ECHO, str(echo)), running("-m", "webhook_ingress", environment=environment):
         for url in urls.values():
-            asyncio.run(eventually(lambda url=url: answers(url), within=30))  # type: ignore[misc]
+            asyncio.run(eventually(partial(answers, url), within=30))
         for turn in range(rounds):
             for connections in CONNECTIONS:
                 for name, url in urls.items():

@@ -43,8 +43,9 @@ stages:
 
 async def the_build(person: Person, repository: GitRepository) -> dict[str, Any]:
     """Return the only build of a repository once it is there."""
-    [build] = await eventually(lambda: person.builds(repository), within=20)
-    return build
+    found: list[dict[str, Any]] = await eventually(lambda: person.builds(repository), within=20)
+    assert len(found) == 1
+    return found[0]
 
 
 async def ended(person: Person, repository: GitRepository, *, within: float = 60) -> dict[str, Any]:
@@ -54,7 +55,7 @@ async def ended(person: Person, repository: GitRepository, *, within: float = 60
         [build] = await person.builds(repository)
         return build if build["buildStatus"] in {"succeeded", "failed", "canceled"} else None
 
-    found = await eventually(look, within=within)
+    found: dict[str, Any] | None = await eventually(look, within=within)
     assert found is not None
     return found
 
@@ -104,7 +105,7 @@ async def test_a_delivery_sent_five_times_gives_one_build_and_one_number(
     revision, delivery = push({".estafette.yaml": MANIFEST, "README": "the shop\n"})
     other = stack.url("webhook-ingress", 1)
 
-    answers = await asyncio.gather(person.deliver(delivery), person.deliver(delivery, ingress=other))
+    answers = [*await asyncio.gather(person.deliver(delivery), person.deliver(delivery, ingress=other))]
     build = await the_build(person, repository)
     answers.append(await person.deliver(delivery, ingress=other))
     build = await ended(person, repository)

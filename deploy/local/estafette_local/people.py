@@ -175,8 +175,8 @@ class Person:
 
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
-RECONNECT_AFTER = 0.1
-"""Seconds; a browser takes longer."""
+RECONNECT_AFTER = 0.005
+"""Seconds; a browser takes longer, but this one waits for builds that are not there yet."""
 
 
 def build_path(build: Mapping[str, Any]) -> str:

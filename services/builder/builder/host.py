@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
+from estafette_common.jobs.plan import PlannedStage
 from estafette_common.jobs.runtimes.protocol import (
     LINE_LIMIT,
     REQUEST,
@@ -24,6 +25,7 @@ from estafette_common.jobs.runtimes.protocol import (
     Reply,
     Start,
 )
+from estafette_common.manifest import when
 
 from builder.jobfolders import Folder, Jobs
 
@@ -56,6 +58,7 @@ class Host:
             self._listener.bind(str(self._socket_path))
             self._socket_path.chmod(0o660)
             self._listener.listen(128)
+            when.parse(PlannedStage(name="any").when)  # its parser is made once, here, for all builders
             gc.collect()
             gc.freeze()
             for folder in self._jobs.all():

@@ -22,6 +22,8 @@ from builder.runtimes import StageError, StageRun, StageRuntime
 from builder.shipping import Shipper
 from builder.statuses import aggregate
 
+VERSION = version("estafette-builder")
+
 INFO = "builder-info"
 CLONE = "git-clone"
 
@@ -68,9 +70,7 @@ class Job:
 
     async def _info(self) -> None:
         self._shipper.change(INFO, StageStatus.RUNNING, auto_injected=True)
-        self._shipper.line(
-            INFO, f"estafette builder {version('estafette-builder')}, stage runtime {self._runtime.name}"
-        )
+        self._shipper.line(INFO, f"estafette builder {VERSION}, stage runtime {self._runtime.name}")
         if self._runtime.note:
             self._shipper.line(INFO, self._runtime.note)
         self._finish(INFO, StageStatus.SUCCEEDED, auto_injected=True)

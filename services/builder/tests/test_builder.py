@@ -127,7 +127,7 @@ class Machine:
 
 @pytest.fixture
 async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)  # type: ignore[arg-type]
+    client = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     await declare(client.jetstream(), [])
     yield client.jetstream()
     await client.close()

@@ -6,7 +6,7 @@ import asyncpg
 import nats
 import pytest
 from aiohttp import web
-from estafette_common.bus.messages.logs import End, Line, LogChunk, SealedLogChunk
+from estafette_common.bus.messages.logs import End, Entry, Line, LogChunk, SealedLogChunk
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.bus.topology import declare
 from estafette_common.database.pool import Database
@@ -20,7 +20,7 @@ from log_sink.settings import Settings
 
 def chunk(number: int, *, ends: bool = False) -> LogChunk:
     first = (number - 1) * 3 + 1
-    lines = [Line(stage="s", number=n, time="t", text=f"line {n}") for n in range(first, first + 3)]
+    lines: list[Entry] = [Line(stage="s", number=n, time="t", text=f"line {n}") for n in range(first, first + 3)]
     return LogChunk(
         kind="build",
         job_id="1",

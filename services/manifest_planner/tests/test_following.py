@@ -129,7 +129,11 @@ async def test_a_job_that_runs_to_its_end_is_a_build_that_does(
 
 async def test_what_comes_after_the_end_changes_nothing(follower: Follower, row: Row) -> None:
     await follower.on_finished(finished(), CAUSE)
-    before = {name: value for name, value in (await row()).items() if name not in {"updated_at", "dispatched_at", "started_at"}}
+    before = {
+        name: value
+        for name, value in (await row()).items()
+        if name not in {"updated_at", "dispatched_at", "started_at"}
+    }
 
     await follower.on_started(started(), CAUSE)
     await follower.on_heartbeat(heartbeat(after=90), CAUSE)

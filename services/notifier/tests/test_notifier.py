@@ -55,7 +55,7 @@ async def publisher(nats_server: NatsServer, database_url: str, forge: FakeForge
         github_api_url=forge.url,
         github_token="t",
         server_url="http://ci",
-    )  # type: ignore[arg-type]
+    )
     runners = [web.AppRunner(create_app(settings)) for _ in range(2)]
     for runner in runners:
         await runner.setup()

@@ -2,7 +2,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,8 @@ from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 from webhook_ingress.app import create_app
 from webhook_ingress.settings import Settings
+
+NONE: Mapping[str, str | None] = {}
 
 SECRET = "it's a secret to everybody"
 PATH = "/api/integrations/github/events"
@@ -41,7 +43,7 @@ class Ingress:
         self._session = session
 
     async def send(
-        self, body: bytes, *, event: str = "push", delivery: str = "d-1", **headers: str | None
+        self, body: bytes, *, event: str = "push", delivery: str = "d-1", headers: Mapping[str, str | None] = NONE
     ) -> tuple[int, Any]:
         signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         sent = {
@@ -62,7 +64,7 @@ class Ingress:
 @pytest.fixture
 async def ingress(nats_server: NatsServer) -> AsyncIterator[Ingress]:
     port = free_port()
-    settings = Settings(nats_url=nats_server.url, port=port, github_webhook_secret=SECRET)  # type: ignore[arg-type]
+    settings = Settings(nats_url=nats_server.url, port=port, github_webhook_secret=SECRET)
     runner = web.AppRunner(create_app(settings))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -172,7 +174,7 @@ async def test_what_is_not_verified_or_not_a_webhook_is_refused_without_a_trace_
     headers: dict[str, str | None],
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        given, answer = await ingress.send(body, **headers)
+        given, answer = await ingress.send(body, headers=headers)
 
     assert given == status
     assert reason in answer["message"]
