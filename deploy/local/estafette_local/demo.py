@@ -14,7 +14,7 @@ from estafette_common.jobs.lifecycle import FINAL
 from estafette_local import environment, sample
 from estafette_local.environment import Options
 from estafette_local.forge import FakeForge
-from estafette_local.local_run import RunError, console, note, run, stage_runtime, stay, web_port
+from estafette_local.local_run import RunError, console, note, port_for, run, stage_runtime, stay
 from estafette_local.log_view import LogView
 from estafette_local.people import Delivery, GitRepository, Person, push_delivery
 from estafette_local.stack import Stack
@@ -39,7 +39,7 @@ def main() -> int:
     forge = FakeForge()
     options = Options(
         stage_runtime=runtime,
-        ports={"web": web_port(arguments.port)},
+        ports={"web": port_for("web", arguments.port)},
         github_api_url=forge.url,
         github_token="a-token-of-the-demo",  # noqa: S106  the forge of the demo takes any
     )

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from estafette_local.environment import Options
-from estafette_local.local_run import console, note, run, stage_runtime, stay, web_port
+from estafette_local.local_run import console, note, port_for, run, stage_runtime, stay
 from estafette_local.stack import Stack
 
 
@@ -19,7 +19,11 @@ def main() -> int:
     arguments = parser.parse_args()
     options = Options(
         stage_runtime=stage_runtime(arguments.stages),
-        ports={"web": web_port(arguments.port)},
+        ports={
+            "web": port_for("web", arguments.port),
+            "webhook-ingress": port_for("webhook-ingress"),
+            "api": port_for("api"),
+        },
         replicas={"*": arguments.replicas},
     )
     note("starting NATS, PostgreSQL and every service on loopback …")

@@ -14,8 +14,8 @@ from estafette_local.stack import StackError
 
 console = Console(highlight=False, markup=False, emoji=False)
 
-WEB_PORT = 8080
-"""Of the page, when it is free."""
+USUAL_PORTS = {"web": 8080, "webhook-ingress": 8081, "api": 5000}
+"""Where people expect them; the page's development server passes /api on to port 5000."""
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,16 +57,17 @@ def stage_runtime(wanted: str | None) -> str:
     return "docker"
 
 
-def web_port(wanted: int | None) -> int:
-    """Return the port for the page: the wanted one, or the usual one if nobody has it, or any."""
+def port_for(service: str, wanted: int | None = None) -> int:
+    """Return the port for a service: the wanted one, or its usual one if nobody has it, or any."""
     if wanted is not None:
         if not _is_free(wanted):
             raise RunError(f"port {wanted} is taken on this machine; choose another")
         return wanted
-    if _is_free(WEB_PORT):
-        return WEB_PORT
+    usual = USUAL_PORTS[service]
+    if _is_free(usual):
+        return usual
     port = free_port()
-    note(f"port {WEB_PORT} is taken; the page will be at port {port}")
+    note(f"port {usual} is taken; {service} will be at port {port}")
     return port
 
 
