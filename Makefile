@@ -23,6 +23,7 @@ web: ## serve the page from its sources, reloading; the api is that of `make dev
 
 test: ## every test but those of test-faults and test-compose
 	$(PYTHON) pytest --ignore=tests/faults --ignore=tests/compose
+	$(PYTHON) npm test --silent --prefix services/web/page
 
 test-faults: ## kill each service, and the servers, in the middle of a build
 	$(PYTHON) pytest tests/faults
