@@ -12,7 +12,7 @@ from job_dispatcher.dispatcher import Dispatcher
 from job_dispatcher.history import History
 from job_dispatcher.settings import Settings
 
-PATIENCE = (0.2, 1.0, 5.0, 15.0, *(60.0 for _ in range(24 * 60)))
+PATIENCE = (0.2, 1.0, *(5.0 for _ in range(24 * 60 * 12)))
 """Seconds between tries: a runtime may be away for a day and nothing is lost."""
 
 REQUESTS = Consumer(durable="dispatcher-job-requested", message=JobRequested, concurrency=8, backoff=PATIENCE)

@@ -26,7 +26,7 @@ from manifest_planner.planner import Planner
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 
-PATIENCE = (0.2, 1.0, 5.0, 15.0, *(60.0 for _ in range(60)))
+PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 """Seconds between tries: a forge, or the database, may be away for an hour."""
 
 

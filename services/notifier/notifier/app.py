@@ -12,7 +12,7 @@ from notifier.ledger import Ledger
 from notifier.notifier import Notifier
 from notifier.settings import Settings
 
-PATIENCE = (0.2, 1.0, 5.0, 15.0, 30.0, *(60.0 for _ in range(24 * 60)))
+PATIENCE = (0.2, 1.0, 5.0, *(15.0 for _ in range(24 * 60 * 4)))
 """Seconds between tries: a forge may be away for a day."""
 
 CHANGES = Consumer(durable="notifier-pipeline-changed", message=PipelineChanged, concurrency=4, backoff=PATIENCE)
