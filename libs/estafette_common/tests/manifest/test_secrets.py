@@ -1,0 +1,173 @@
+"""Envelopes below were made with KEY, some by hand to be wrong in one way."""
+
+import base64
+from contextlib import suppress
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from estafette_common.manifest import secrets
+from hypothesis import given
+from hypothesis import strategies as st
+
+KEY = b"0123456789abcdef0123456789abcdef"
+PIPELINE = "github.com/acme/shop"
+VALUE = "open sesame"
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+PAYLOADS = st.text("abcXYZ019-_=.")
+
+
+def sealed(value: str | bytes, *, allow_list: str | None = None, nonce: bytes = b"nonce-000001") -> str:
+    """Return an envelope as the reference makes it, its allow list under the nonce of its value."""
+    texts = [value if isinstance(value, bytes) else value.encode()] + ([allow_list.encode()] if allow_list else [])
+    parts = [nonce] + [AESGCM(KEY).encrypt(nonce, text, None) for text in texts]
+    return f"estafette.secret({'.'.join(base64.urlsafe_b64encode(part).decode() for part in parts)})"
+
+
+def opened(text: str, pipeline: str = PIPELINE) -> str:
+    return secrets.decrypt_all(text, key=KEY, pipeline=pipeline)
+
+
+@given(TEXTS, st.sampled_from([KEY[:16], KEY[:24], KEY]))
+def test_any_value_survives_its_envelope(value: str, key: bytes) -> None:
+    envelope = secrets.encrypt(value, key=key)
+
+    assert secrets.ENVELOPE.fullmatch(envelope)
+    assert secrets.plain_values(envelope, key=key, pipeline=PIPELINE) == [value]
+
+
+@given(PAYLOADS)
+def test_any_payload_is_opened_or_told(payload: str) -> None:
+    text = f"estafette.secret({payload})"
+    with suppress(secrets.SecretError):
+        assert opened(text) == text
+
+
+def test_no_two_envelopes_share_a_nonce() -> None:
+    envelopes = {secrets.encrypt(VALUE, key=KEY)[: len("estafette.secret(") + 16] for _ in range(100)}
+
+    assert len(envelopes) == 100
+
+
+@pytest.mark.parametrize(
+    ("allow_list", "pipeline"),
+    [
+        (PIPELINE, PIPELINE),
+        ("github.com/acme/.+", PIPELINE),
+        (" github.com/acme/shop ", PIPELINE),
+        ("github.com/acme/a|github.com/acme/b", "github.com/acme/b"),
+        (".*", "bitbucket.org/any/one"),
+    ],
+)
+def test_a_restricted_secret_opens_for_whom_it_is(allow_list: str, pipeline: str) -> None:
+    assert opened(sealed(VALUE, allow_list=allow_list), pipeline) == VALUE
+
+
+@pytest.mark.parametrize(
+    ("allow_list", "pipeline"),
+    [
+        (PIPELINE, "github.com/acme/shop-extra"),
+        (PIPELINE, "xgithub.com/acme/shop"),
+        (PIPELINE, "github.com/other/shop"),
+        ("github.com/acme/.+", "github.com/other/whatever"),
+        ("github.com/acme/a|github.com/acme/b", "github.com/acme/a-extra"),
+        ("github.com/acme/a|github.com/acme/b", "x/github.com/acme/b"),
+        (PIPELINE, f"{PIPELINE}\n"),
+        ("acme", PIPELINE),
+        ("(", PIPELINE),
+    ],
+)
+def test_a_restricted_secret_stays_shut_for_others(allow_list: str, pipeline: str) -> None:
+    with pytest.raises(secrets.SecretError) as caught:
+        opened(f"a {sealed(VALUE, allow_list=allow_list)} b", pipeline)
+
+    assert VALUE not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("nonce", [b"n" * 8, b"n" * 11, b"n" * 13, b"n" * 128])
+def test_a_nonce_of_another_length_is_told(nonce: bytes) -> None:
+    with pytest.raises(secrets.SecretError, match=f"nonce has {len(nonce)} bytes"):
+        opened(sealed(VALUE, nonce=nonce))
+
+
+def test_a_changed_envelope_is_told() -> None:
+    nonce, sealed_value = sealed(VALUE).removeprefix("estafette.secret(").removesuffix(")").split(".")
+    changed = f"estafette.secret({nonce}.{'B' if sealed_value[0] == 'A' else 'A'}{sealed_value[1:]})"
+
+    with pytest.raises(secrets.SecretError, match="cannot be opened"):
+        opened(changed)
+
+
+def test_a_value_that_is_no_text_is_told() -> None:
+    with pytest.raises(secrets.SecretError):
+        opened(sealed(b"\xff\xfe"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["estafette.secret()", "Estafette.Secret(a.b)", "estafette.secret( a.b )", "estafette.secret(a.b", "secret(a.b)"],
+)
+def test_what_is_no_envelope_stays(text: str) -> None:
+    assert opened(text) == text
+
+
+def test_all_envelopes_of_a_text_are_opened_once() -> None:
+    inner = sealed("inner")
+
+    assert opened(f"a={sealed('one')} b={sealed('two')}, {sealed(inner)}") == f"a=one b=two, {inner}"
+    assert secrets.plain_values(f"{sealed('one')}{sealed('two')}", key=KEY, pipeline=PIPELINE) == ["one", "two"]
+
+
+def test_a_resealed_secret_keeps_nothing_of_its_allow_list() -> None:
+    new_key = bytes(range(32))
+    resealed = secrets.reseal(sealed(VALUE, allow_list=PIPELINE), key=KEY, new_key=new_key, pipeline=PIPELINE)
+
+    assert resealed.count(".") == 2
+    assert secrets.decrypt_all(resealed, key=new_key, pipeline="") == VALUE
+
+
+@pytest.mark.parametrize("sealed_key", ["", "é", "AAAA", "A" * 80, "not base64!"])
+def test_a_broken_job_key_is_told(sealed_key: str) -> None:
+    with pytest.raises(secrets.SecretError):
+        secrets.unseal_key(sealed_key, secret_key=KEY, job_id="1")
+
+
+def test_a_jobs_key_does_not_open_with_another_secret_key() -> None:
+    with pytest.raises(secrets.SecretError):
+        secrets.unseal_key(secrets.seal_key(bytes(32), secret_key=KEY, job_id="1"), secret_key=bytes(32), job_id="1")
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_a_key_is_read_from_base64(size: int) -> None:
+    assert secrets.parse_key(base64.b64encode(bytes(range(size))).decode()) == bytes(range(size))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "0 bytes"),
+        ("c2hvcnQ=", "5 bytes"),
+        ("not base64!", "not base64"),
+        ("é", "not base64"),
+        (base64.urlsafe_b64encode(b"\xff" * 32).decode(), "not base64"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_told_without_the_key(text: str, reason: str) -> None:
+    with pytest.raises(secrets.SecretError, match=reason) as caught:
+        secrets.parse_key(text)
+
+    assert not text or text not in str(caught.value)
+
+
+@pytest.mark.xfail(strict=True, reason="a key file's last newline makes it no base64")
+def test_blanks_around_a_key_do_not_matter() -> None:
+    assert secrets.parse_key(base64.b64encode(KEY).decode() + "\n") == KEY
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="sealing with a key of another size is another error")
+def test_a_key_of_another_size_cannot_seal() -> None:
+    with pytest.raises(secrets.SecretError):
+        secrets.seal_key(bytes(32), secret_key=b"short", job_id="1")
+    with pytest.raises(secrets.SecretError):
+        secrets.encrypt(VALUE, key=b"short")

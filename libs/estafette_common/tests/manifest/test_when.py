@@ -1,0 +1,194 @@
+from contextlib import suppress
+
+import pytest
+from estafette_common.manifest import when
+from hypothesis import given
+from hypothesis import strategies as st
+
+VARIABLES = {"status": "succeeded", "branch": "main", "action": "", "server": "estafette", "trigger": ""}
+BRANCHES = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
+    ["x' || true || '", '" || true || "', "\\"]
+)
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "status",
+            "branch",
+            "'main'",
+            '"x"',
+            "==",
+            "!=",
+            "=~",
+            "!~",
+            "<",
+            ">=",
+            "&&",
+            "||",
+            "!",
+            "(",
+            ")",
+            "in",
+            ",",
+            "true",
+            "false",
+            "1",
+            "2.5",
+            "$ESTAFETTE_X",
+            "${ESTAFETTE_GIT_BRANCH}",
+            "'",
+            "\\",
+            "$",
+            "\n",
+            "+",
+            "é",
+        ]
+    ),
+    max_size=12,
+).map(" ".join)
+
+
+@given(st.text() | WORDS)
+def test_any_text_holds_or_does_not_or_is_told(text: str) -> None:
+    with suppress(when.WhenError):
+        assert isinstance(when.evaluate(text, VARIABLES), bool)
+
+
+@given(BRANCHES)
+def test_the_name_of_a_branch_cannot_rewrite_an_expression(branch: str) -> None:
+    variables = VARIABLES | {"branch": branch, "ESTAFETTE_GIT_BRANCH": branch}
+
+    assert when.evaluate("branch == 'main'", variables) is (branch == "main")
+    assert when.evaluate("${ESTAFETTE_GIT_BRANCH} == branch", variables)
+    assert when.evaluate("branch =~ '^main$'", variables) is (branch == "main")
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("false && true || true", True),
+        ("true || true && false", True),
+        ("!false && !(true && false)", True),
+        ("branch == 'it\\'s'", False),
+        ("'it\\'s' == \"it's\"", True),
+        ("'a\\\\b' =~ 'a.b'", True),
+        ("branch in ('main')", True),
+        ("branch in ('a', 'b')", False),
+        ("'a' < 'b' && 2 >= 2.0 && 1 <= 2 && 2 > 1", True),
+        ("status == 'succeeded'\n&& branch == 'main'", True),
+        ("$ESTAFETTE_UNKNOWN == ''", True),
+        ("branch =~ 'AI'", False),
+        ("branch =~ '(?i)AI'", True),
+        ("branch == '2021-06-07'", False),
+    ],
+)
+def test_an_expression_holds_or_not(expression: str, expected: bool) -> None:
+    assert when.evaluate(expression, VARIABLES) is expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "column"),
+    [
+        ("status = 'x'", 8),
+        ("stat == 'x'", 1),
+        ("status == 'x' && stat == 'y'", 18),
+        ("status == 'x' &&\n  branch = 'y'", 27),
+        ("branch =~ '('", 8),
+        ("1 < 'a'", 3),
+        ("branch == $HOME", 11),
+        ("status == 'x' // why", 15),
+    ],
+)
+def test_an_error_tells_where(expression: str, column: int) -> None:
+    with pytest.raises(when.WhenError) as caught:
+        when.evaluate(expression, VARIABLES)
+
+    assert caught.value.column == column
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 100_000, "!" * 100_000, "true" + " && true" * 100_000, "((" * 26 + "true" + "))" * 26]
+)
+def test_an_expression_that_is_too_long_or_too_deep_is_told(text: str) -> None:
+    with pytest.raises(when.WhenError):
+        when.parse(text)
+
+
+def test_an_expression_of_the_longest_kind_is_evaluated() -> None:
+    assert when.evaluate("true" + " && true" * 249, VARIABLES)
+    assert when.evaluate("(" * 50 + "true" + ")" * 50, VARIABLES)
+
+
+def test_a_regular_expression_takes_linear_time() -> None:
+    assert not when.evaluate("branch =~ '^(a+)+$'", VARIABLES | {"branch": "a" * 10_000 + "b"})
+
+
+def test_an_expression_is_parsed_once() -> None:
+    assert when.parse("status == 'once'") is when.parse("status == 'once'")
+
+
+@pytest.mark.xfail(strict=True, reason="references inside quotes are compared as they are written")
+@pytest.mark.parametrize("expression", ["'${ESTAFETTE_GIT_BRANCH}' == 'main'", '"v-$ESTAFETTE_GIT_BRANCH" == "v-main"'])
+def test_references_inside_quotes_stand_for_their_values(expression: str) -> None:
+    assert when.evaluate(expression, VARIABLES | {"ESTAFETTE_GIT_BRANCH": "main"})
+
+
+@pytest.mark.xfail(strict=True, raises=when.WhenError, reason="there is no +")
+def test_texts_are_put_together() -> None:
+    assert when.evaluate("branch + '-x' == 'main-x'", VARIABLES)
+
+
+@pytest.mark.xfail(strict=True, reason="Python's 1 == True shows through")
+@pytest.mark.parametrize("expression", ["1 == true", "true in (1, 2)"])
+def test_a_number_is_never_true(expression: str) -> None:
+    assert when.evaluate(expression, VARIABLES) is False
+
+
+@pytest.mark.xfail(strict=True, reason="what is no text is matched as Python writes it")
+@pytest.mark.parametrize("expression", ["true =~ 'True'", "1 =~ '1.0'"])
+def test_only_texts_are_matched(expression: str) -> None:
+    with pytest.raises(when.WhenError):
+        when.evaluate(expression, VARIABLES)
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="a lone surrogate ends a match with another error")
+def test_a_branch_that_utf_8_cannot_hold_is_told() -> None:
+    with pytest.raises(when.WhenError):
+        when.evaluate("branch =~ 'x'", VARIABLES | {"branch": "\ud800"})
+
+
+@pytest.mark.xfail(strict=True, reason="\\C is accepted; it matches bytes, not characters")
+def test_matching_single_bytes_is_refused() -> None:
+    with pytest.raises(when.WhenError):
+        when.evaluate("branch =~ '^\\\\C$'", VARIABLES)
+
+
+@pytest.mark.xfail(strict=True, reason="the end is told at the last word before it")
+@pytest.mark.parametrize("expression", ["status ==", "status == 'x' &&", "(status == 'x'"])
+def test_an_expression_that_ends_too_early_is_told_so(expression: str) -> None:
+    with pytest.raises(when.WhenError, match="ends too early"):
+        when.parse(expression)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="unknown names and comparisons count from their line, all else from the beginning"
+)
+@pytest.mark.parametrize(
+    ("expression", "column"), [("status == 'x' &&\n stat == 'y'", 19), ("status != 'x' &&\n branch =~ '('", 26)]
+)
+def test_the_place_in_a_later_line_counts_from_the_beginning(expression: str, column: int) -> None:
+    with pytest.raises(when.WhenError) as caught:
+        when.evaluate(expression, VARIABLES)
+
+    assert caught.value.column == column
+
+
+@pytest.mark.xfail(
+    strict=True, reason="!= and parentheses inside texts count as nesting, side by side as much as inside"
+)
+@pytest.mark.parametrize(
+    "expression",
+    [" && ".join(["branch != 'x'"] * 60), " && ".join(["(true)"] * 60), f"branch != '{'(' * 60}'"],
+)
+def test_only_nesting_is_limited(expression: str) -> None:
+    assert when.evaluate(expression, VARIABLES)
