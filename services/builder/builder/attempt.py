@@ -15,6 +15,7 @@ from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.secrets import SecretError, decrypt_all
 from estafette_common.telemetry import doing
 
+from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
 from builder.reporting import Reporter
 from builder.running import Job, empty
@@ -67,6 +68,12 @@ async def _run(attempt: Attempt, settings: Settings) -> None:
     plan = attempt.plan
     with doing(plan.job_name, {"traceparent": attempt.traceparent}):
         empty(attempt.workspace)
+        try:
+            values, rejected = secrets_of(plan, attempt.key), ""
+        except SecretError as error:
+            values, rejected = [], str(error)
+        token = "" if rejected else _open(attempt, plan.clone_token)
+        cloning = Cloning(plan, token=token, workspace=attempt.workspace, inherited=inherited())
         client, runtime = await asyncio.gather(
             connect(settings.nats_url, name=plan.job_name), _runtime(attempt, settings)
         )
@@ -76,10 +83,12 @@ async def _run(attempt: Attempt, settings: Settings) -> None:
         telling = [asyncio.ensure_future(reporter.run()), asyncio.ensure_future(reporter.beat(settings.heartbeat))]
         try:
             reporter.started()
-            outcome, reason = await _work(attempt, publisher, reporter, runtime)
-            reporter.finished(outcome, reason)
+            shipper = Shipper(publisher, plan, attempt=attempt.number, masker=Masker(values))
+            outcome = await _work(attempt, shipper, reporter, runtime, cloning, rejected=rejected)
+            reporter.finished(outcome, rejected or REASONS.get(outcome, ""))
             await reporter.drain()
         finally:
+            cloning.cancel()
             for task in telling:
                 task.cancel()
             await runtime.close()
@@ -88,32 +97,30 @@ async def _run(attempt: Attempt, settings: Settings) -> None:
 
 
 async def _work(
-    attempt: Attempt, publisher: JetStreamPublisher, reporter: Reporter, runtime: StageRuntime
-) -> tuple[Outcome, str]:
+    attempt: Attempt, shipper: Shipper, reporter: Reporter, runtime: StageRuntime, cloning: Cloning, *, rejected: str
+) -> Outcome:
     """Run the job with its log; returns once all of the log is stored."""
-    plan, key = attempt.plan, attempt.key
-    try:
-        masker, reason = Masker(secrets_of(plan, key)), ""
-    except SecretError as error:
-        masker, reason = Masker([]), str(error)
-    shipper = Shipper(publisher, plan, attempt=attempt.number, masker=masker)
     shipping = asyncio.ensure_future(shipper.run())
     job = Job(
-        plan,
+        attempt.plan,
         workspace=attempt.workspace,
         runtime=runtime,
         shipper=shipper,
         reporter=reporter,
-        open_secrets=lambda text: decrypt_all(text, key=key, pipeline=plan.repository.pipeline),
-        inherited=inherited(),
+        cloning=cloning,
+        open_secrets=lambda text: _open(attempt, text),
     )
     try:
-        outcome = Outcome.REJECTED if reason else await job.run()
+        outcome = Outcome.REJECTED if rejected else await job.run()
         shipper.end(outcome)
         await shipping
     finally:
         shipping.cancel()
-    return outcome, reason or REASONS.get(outcome, "")
+    return outcome
+
+
+def _open(attempt: Attempt, text: str) -> str:
+    return decrypt_all(text, key=attempt.key, pipeline=attempt.plan.repository.pipeline)
 
 
 async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime:

@@ -36,6 +36,31 @@ async def clone(plan: Plan, *, token: str, workspace: Path, say: Say, inherited:
         await _git(["checkout", "--quiet", "-B", plan.branch, plan.revision], workspace, environment, say)
 
 
+class Cloning:
+    """A clone under way since before anybody could hear of it: connecting to NATS and Docker takes as long."""
+
+    def __init__(self, plan: Plan, *, token: str, workspace: Path, inherited: dict[str, str]) -> None:
+        self._said: list[str] = []
+        self._say: Say = self._said.append
+        self._task = asyncio.ensure_future(
+            clone(plan, token=token, workspace=workspace, say=self._heard, inherited=inherited)
+        )
+
+    async def follow(self, say: Say) -> None:
+        """Say what git said so far and what it says from now on; return when it is done. Raises CloneError."""
+        for text in self._said:
+            say(text)
+        self._say = say
+        await self._task
+
+    def cancel(self) -> None:
+        """End it."""
+        self._task.cancel()
+
+    def _heard(self, text: str) -> None:
+        self._say(text)
+
+
 def _configuration(token: str) -> dict[str, str]:
     """Return git's configuration as environment: where no process list and no file shows the token."""
     settings = {"safe.directory": "*", "advice.detachedHead": "false"}

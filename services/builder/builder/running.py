@@ -15,7 +15,7 @@ from estafette_common.manifest import when
 from estafette_common.manifest.environment import expand, job_variables, stage_variables
 from estafette_common.manifest.secrets import SecretError
 
-from builder.cloning import CloneError, clone
+from builder.cloning import CloneError, Cloning
 from builder.lines import Lines
 from builder.reporting import Reporter
 from builder.runtimes import StageError, StageRun, StageRuntime
@@ -39,8 +39,8 @@ class Job:
         runtime: StageRuntime,
         shipper: Shipper,
         reporter: Reporter,
+        cloning: Cloning,
         open_secrets: Callable[[str], str],
-        inherited: dict[str, str],
     ) -> None:
         self._plan = plan
         self._workspace = workspace
@@ -48,7 +48,7 @@ class Job:
         self._shipper = shipper
         self._reporter = reporter
         self._open = open_secrets
-        self._inherited = inherited
+        self._cloning = cloning
         self._started_at = datetime.now(UTC)
         self._statuses: list[StageStatus] = []
 
@@ -80,9 +80,8 @@ class Job:
         self._begin(CLONE, auto_injected=True)
         say = lambda text: self._shipper.line(CLONE, text)  # noqa: E731  it is one word
         try:
-            token = self._open(self._plan.clone_token)
-            await clone(self._plan, token=token, workspace=self._workspace, say=say, inherited=self._inherited)
-        except (CloneError, SecretError) as error:
+            await self._cloning.follow(say)
+        except CloneError as error:
             self._fail(CLONE, str(error), seconds=time.monotonic() - began, auto_injected=True)
         else:
             self._finish(CLONE, StageStatus.SUCCEEDED, seconds=time.monotonic() - began, auto_injected=True)
