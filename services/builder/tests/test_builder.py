@@ -374,6 +374,17 @@ async def test_stages_share_a_workspace_in_containers(docker_machine: Machine) -
     assert (await docker_machine.changes("read"))[-1].exit_code == 4
 
 
+async def test_containers_that_end_at_once_lose_and_double_no_line(docker_machine: Machine) -> None:
+    stages = [stage(f"quick-{number}", "echo one; echo two", "echo three") for number in range(12)]
+
+    await docker_machine.start(docker_machine.plan(*stages))
+
+    assert (await docker_machine.finished(within=60)).outcome is Outcome.SUCCEEDED
+    for each in stages:
+        lines = await docker_machine.lines(each.name)
+        assert [line for line in lines if not line.startswith("\x1b")] == ["one", "two", "three"]
+
+
 async def test_an_image_that_cannot_be_pulled_fails_its_stage_with_the_reason(docker_machine: Machine) -> None:
     missing = PlannedStage(name="missing", image="127.0.0.1:9/none:1", commands=("true",))
 

@@ -70,7 +70,7 @@ class DockerRuntime:
     async def _run(self, configuration: dict[str, Any], output: Output) -> int:
         container = await self._engine.containers.create(configuration)
         try:
-            async with container.attach(stdout=True, stderr=True, logs=True) as stream:
+            async with container.attach(stdout=True, stderr=True) as stream:
                 await container.start()
                 while (frame := await stream.read_out()) is not None:
                     await output(STREAMS.get(frame.stream, "stdout"), frame.data)
