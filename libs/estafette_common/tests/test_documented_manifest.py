@@ -2,7 +2,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from estafette_common.manifest.reading import read
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "manifest.md"
