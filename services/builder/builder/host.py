@@ -19,6 +19,7 @@ import structlog
 from estafette_common.jobs.plan import PlannedStage
 from estafette_common.jobs.runtimes.protocol import (
     LINE_LIMIT,
+    NOT_UNDERSTOOD,
     REQUEST,
     List,
     Remove,
@@ -102,7 +103,7 @@ class Host:
         try:
             request = REQUEST.validate_json(line)
         except ValueError:
-            return Reply(error="not understood")
+            return Reply(error=NOT_UNDERSTOOD)
         try:
             match request:
                 case Start():

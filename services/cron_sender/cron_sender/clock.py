@@ -48,16 +48,22 @@ class Clock:
         """Return whether it tells."""
         return not self._loop.done()
 
-    async def tell(self) -> None:
-        """Tell every minute that is due and not told. Raises NotStoredError or nats errors when NATS is away."""
-        sequence, last = await self._last()
-        for minute in due(last, self._now(), catch_up=self._catch_up):
-            try:
-                await self._bus.publish(CronTicked(time=minute), id=f"tick/{minute:%Y-%m-%dT%H:%M}Z", after=sequence)
-            except NotNextError:
-                return  # another replica told it, and goes on with the rest
-            sequence, _ = await self._last()
-            log.debug("minute told", minute=minute.isoformat())
+    async def tell(self) -> datetime:
+        """Tell every minute that is due and not told. Returns the time at which none was.
+
+        Each is decided on the last tick and stored only right after it. Raises NotStoredError or nats errors when
+        NATS is away.
+        """
+        while True:
+            now = self._now()
+            sequence, last = await self._last()
+            minutes = due(last, now, catch_up=self._catch_up)
+            if not minutes:
+                return now
+            with suppress(NotNextError):  # another replica told it meanwhile
+                await self._bus.publish(
+                    CronTicked(time=minutes[0]), id=f"tick/{minutes[0]:%Y-%m-%dT%H:%M}Z", after=sequence
+                )
 
     async def _last(self) -> tuple[int, datetime | None]:
         """Return the sequence and the minute of the last tick; (0, nothing) when there is none."""
@@ -70,9 +76,12 @@ class Clock:
     async def _run(self) -> None:
         while True:
             try:
-                await self.tell()
-                pause = until_next_minute(self._now())
+                quiet = await self.tell()
+                pause = max(0.0, until_next_minute(quiet) - (self._now() - quiet).total_seconds())
             except (NotStoredError, nats.errors.Error, TimeoutError) as error:
                 log.warning("minute not told yet", error=repr(error))
+                pause = AGAIN_AFTER
+            except Exception:
+                log.exception("minute not told yet")
                 pause = AGAIN_AFTER
             await asyncio.sleep(pause)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import nats
@@ -139,6 +140,57 @@ async def test_no_tick_is_stored_after_another_one_than_the_sender_saw(
     await client.close()
 
 
+class SleepyBus(Bus):
+    """The bus of a replica whose machine sleeps right after the first minute that it told."""
+
+    def __init__(self, url: str, sleep: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(url, source="cron-sender")
+        self._sleep: Callable[[], Awaitable[None]] | None = sleep
+
+    async def publish(self, message: Any, *, id: str, after: int | None = None) -> None:
+        await super().publish(message, id=id, after=after)
+        sleep, self._sleep = self._sleep, None
+        if sleep is not None:
+            await sleep()
+
+
+async def test_a_replica_that_slept_in_the_middle_of_catching_up_neither_doubles_nor_misorders(
+    replicas: Replicas, nats_server: NatsServer, jetstream: JetStreamContext
+) -> None:
+    await replicas.tell()
+    config = (await jetstream.stream_info("EVENTS")).config
+    await jetstream.update_stream(config.evolve(duplicate_window=0.1))
+    replicas.time += timedelta(minutes=4)
+
+    async def others_go_on() -> None:
+        await replicas.tell()
+        awake = asyncio.get_running_loop().time() + 0.5  # longer than the stream remembers ids
+        await eventually(lambda: asyncio.get_running_loop().time() > awake)
+
+    bus = SleepyBus(nats_server.url, others_go_on)
+    await bus.start()
+    await jetstream.update_stream(config.evolve(duplicate_window=0.1))
+    await Clock(bus, catch_up=180, now=lambda: replicas.time).tell()
+    await bus.stop()
+
+    assert await told(jetstream) == minutes(0, 4)
+
+
+async def test_a_minute_that_begins_while_another_is_told_is_told_as_well(
+    nats_server: NatsServer, jetstream: JetStreamContext
+) -> None:
+    times = iter([NOON, *([NOON + timedelta(seconds=60.01)] * 20)])
+    bus = Bus(nats_server.url, source="cron-sender")
+    await bus.start()
+    clock = Clock(bus, catch_up=180, now=lambda: next(times))
+
+    await clock.start()
+
+    await eventually(lambda: _are(told(jetstream), minutes(0, 1)), within=5)
+    await clock.stop()
+    await bus.stop()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_minutes_that_passed_while_nats_was_away_are_told_when_it_is_back(
     replicas: Replicas, nats_server: NatsServer, jetstream: JetStreamContext, how: signal.Signals
@@ -206,6 +258,10 @@ async def _is_ready(process: Running) -> bool:
         return answer.status == 200
 
 
-async def _done(act: Callable[[], Awaitable[None]]) -> bool:
+async def _are(look: Awaitable[list[datetime]], wanted: list[datetime]) -> bool:
+    return await look == wanted
+
+
+async def _done(act: Callable[[], Awaitable[object]]) -> bool:
     await act()
     return True

@@ -15,7 +15,7 @@ from estafette_common.jobs.runtimes import JobRuntime, RuntimeUnavailableError
 from prometheus_client import Counter
 
 from hanging_job_cleaner.builds import Builds
-from hanging_job_cleaner.reconciling import Limits, Lost, Remove, reconcile
+from hanging_job_cleaner.reconciling import Limits, Lost, Remove, reconcile, silent
 from hanging_job_cleaner.requests import Requests
 
 log = structlog.get_logger()
@@ -72,18 +72,19 @@ class Cleaner:
 
     async def look(self) -> None:
         """Look once, and mend what is wrong."""
+        # In this order: once no request waits, the jobs of all that were handled are there to be listed.
+        waiting = await self._requests.are_waiting()
         jobs = await self._runtime.jobs()
         builds = await self._builds.active_or_among([job.job_id for job in jobs])
-        waiting = await self._requests.are_waiting()
-        actions = reconcile(builds, jobs, requests_waiting=waiting, now=datetime.now(UTC), limits=self._limits)
+        now = datetime.now(UTC)
+        told = {build.id: await self._requests.last_told(build.id) for build in silent(builds, now, self._limits)}
+        actions = reconcile(builds, jobs, told=told, requests_waiting=waiting, now=now, limits=self._limits)
         for action in actions:
             await self._do(action)
 
     async def _do(self, action: Lost | Remove) -> None:
         match action:
             case Lost(build_id, reason):
-                if await self._requests.has_finished(build_id):
-                    return
                 log.warning("build lost", build=build_id, reason=reason)
                 command = Lose(kind=Kind.BUILD, job_id=build_id, reason=reason)
                 await self._bus.publish(command, id=identity.derive(build_id, "lose"))
@@ -99,3 +100,5 @@ class Cleaner:
                 await self.look()
             except UNREACHABLE as error:
                 log.warning("cannot look now", error=repr(error))
+            except Exception:
+                log.exception("looking failed")

@@ -1,11 +1,14 @@
 """What to do where builds and jobs disagree. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from estafette_common.jobs.lifecycle import FINAL, Status
+from estafette_common.jobs.lifecycle import FINAL, Kind, Status
 from estafette_common.jobs.runtimes import JobState
+
+PLANNER_PATIENCE = timedelta(hours=24)
+"""How long the planner may take to note an end that was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,14 @@ class BuildState:
         return max(sign for sign in signs if sign is not None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The last that the stream of jobs holds of a job. It may be ahead of the database while the planner is away."""
+
+    at: datetime
+    is_end: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """A build has no job any more."""
@@ -53,35 +64,58 @@ class Remove:
     reason: str
 
 
+def silent(builds: Iterable[BuildState], now: datetime, limits: Limits) -> list[BuildState]:
+    """Return the active builds of which the database has no recent sign: those that may be lost."""
+    grace = timedelta(seconds=limits.grace)
+    return [build for build in builds if build.status not in FINAL and now - build.last_sign > grace]
+
+
 def reconcile(
     builds: Iterable[BuildState],
     jobs: Iterable[JobState],
     *,
+    told: Mapping[str, Told | None],
     requests_waiting: bool,
     now: datetime,
     limits: Limits,
 ) -> list[Lost | Remove]:
     """Return what to do. `builds` are the active ones and those of any job; `jobs` are all of the runtime.
 
-    A build whose request still waits for the dispatcher is not lost, however long ago it was requested. A build whose
+    `told` is the last of each silent build in the stream. While the planner is away the stream knows more than the
+    database: what it holds is a sign of life too, and a build whose end is told there is not lost before
+    `PLANNER_PATIENCE` is over.
+
+    A build is not lost while requests wait, for the planner or the dispatcher, however long ago it began. A build whose
     job lives is never lost here, even without heartbeats: it may only be cut off from NATS, and ends by its time limit.
     """
     known = {build.id: build for build in builds}
-    found = {job.job_id: job for job in jobs}
+    found = {job.job_id: job for job in jobs if job.kind == Kind.BUILD}
     lost = [
         Lost(build.id, _reason(build, now))
-        for build in known.values()
-        if _is_lost(build, found.get(build.id), requests_waiting=requests_waiting, now=now, limits=limits)
+        for build in silent(known.values(), now, limits)
+        if _is_lost(
+            build, found.get(build.id), told.get(build.id), requests_waiting=requests_waiting, now=now, limits=limits
+        )
     ]
     return lost + [action for job in found.values() if (action := _remove(job, known.get(job.job_id), now, limits))]
 
 
-def _is_lost(build: BuildState, job: JobState | None, *, requests_waiting: bool, now: datetime, limits: Limits) -> bool:
-    if build.status in FINAL or (job is not None and job.alive):
+def _is_lost(
+    build: BuildState,
+    job: JobState | None,
+    told: Told | None,
+    *,
+    requests_waiting: bool,
+    now: datetime,
+    limits: Limits,
+) -> bool:
+    if job is not None and job.alive:
         return False
     if job is None and build.dispatched_at is None and build.started_at is None and requests_waiting:
         return False
-    return now - build.last_sign > timedelta(seconds=limits.grace)
+    if told is None:
+        return True
+    return now - told.at > (PLANNER_PATIENCE if told.is_end else timedelta(seconds=limits.grace))
 
 
 def _reason(build: BuildState, now: datetime) -> str:

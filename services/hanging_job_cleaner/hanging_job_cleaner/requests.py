@@ -1,13 +1,19 @@
-"""What still waits for the dispatcher."""
+"""What the bus knows of requests and jobs."""
 
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.jobs import JobRequested
-from estafette_common.bus.subjects import JOB_FINISHED, fill, stream_of
+from estafette_common.bus.messages.events import GitPushed
+from estafette_common.bus.messages.jobs import JobFailedToStart, JobFinished, JobRequested
+from estafette_common.bus.subjects import fill, stream_of
 from estafette_common.jobs.lifecycle import Kind
 from nats.js.errors import NotFoundError
 
+from hanging_job_cleaner.reconciling import Told
+
+PLANNER = "planner-git-push"
+"""The consumer by which the planner takes pushes."""
+
 DISPATCHER = "dispatcher-job-requested"
-"""The dispatcher's consumer."""
+"""The consumer by which the dispatcher takes requests."""
 
 
 class Requests:
@@ -17,15 +23,22 @@ class Requests:
         self._bus = bus
 
     async def are_waiting(self) -> bool:
-        """Return whether any request is not yet handled. Raises nats errors, also when there is no dispatcher."""
-        info = await self._bus.jetstream.consumer_info(stream_of(JobRequested.SUBJECT), DISPATCHER)
-        return bool(info.num_pending or info.num_ack_pending)
+        """Return whether a push waits for the planner or a request for the dispatcher; so may a build's job.
 
-    async def has_finished(self, build_id: str) -> bool:
-        """Return whether the job told its end, which then only waits for the planner."""
-        subject = fill(JOB_FINISHED, kind=Kind.BUILD, job_id=build_id)
+        Raises nats errors, also when there is no such consumer yet.
+        """
+        for message, durable in ((JobRequested, DISPATCHER), (GitPushed, PLANNER)):
+            info = await self._bus.jetstream.consumer_info(stream_of(message.SUBJECT), durable)
+            if info.num_pending or info.num_ack_pending:
+                return True
+        return False
+
+    async def last_told(self, build_id: str) -> Told | None:
+        """Return the last message of the build's job in the stream, or nothing when it was never requested."""
+        ends = {fill(end.SUBJECT, kind=Kind.BUILD, job_id=build_id) for end in (JobFinished, JobFailedToStart)}
+        every = fill(JobRequested.SUBJECT, kind=Kind.BUILD, job_id=build_id).rpartition(".")[0] + ".>"
         try:
-            await self._bus.jetstream.get_last_msg(stream_of(subject), subject)
+            message = await self._bus.jetstream.get_last_msg(stream_of(every), every)
         except NotFoundError:
-            return False
-        return True
+            return None
+        return Told(at=message.time, is_end=message.subject in ends) if message.time else None

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import nats
 import pytest
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.commands import Lose
+from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.topology import Consumer, declare
 from estafette_common.database.pool import Database
@@ -28,12 +30,13 @@ from estafette_local.servers import NatsServer, free_port
 from estafette_local.waiting import eventually
 from hanging_job_cleaner.builds import Builds
 from hanging_job_cleaner.cleaner import Cleaner
-from hanging_job_cleaner.reconciling import Limits
+from hanging_job_cleaner.reconciling import BuildState, Limits
 from hanging_job_cleaner.requests import Requests
 from nats.js import JetStreamContext
 
-LIMITS = Limits(grace=60.0, keep_finished=30.0)
+LIMITS = Limits(grace=1.0, keep_finished=30.0)
 DISPATCHER = Consumer(durable="dispatcher-job-requested", message=JobRequested)
+PLANNER = Consumer(durable="planner-git-push", message=GitPushed)
 
 INSERT = """
     INSERT INTO builds (
@@ -66,11 +69,17 @@ class Scene:
         dispatched: float | None = None,
         heartbeat: float | None = None,
         finished: float | None = None,
+        requested: bool = True,
     ) -> str:
-        """Insert a build; returns its id."""
+        """Insert a build and, for the dispatcher to have handled long ago, its request; returns its id."""
         self._count += 1
         build_id = str(uuid4().int >> 65)
         await self._connection.execute(INSERT, build_id, self._count, status, inserted, dispatched, heartbeat, finished)
+        if requested:
+            await self.jetstream.publish(f"job.build.{build_id}.requested", b"{}")
+            reader = await self.jetstream.pull_subscribe_bind(DISPATCHER.durable, "JOBS")
+            [request] = await reader.fetch(1)
+            await request.ack_sync()
         return build_id
 
     async def job(self, job_id: str, *commands: str) -> str:
@@ -153,7 +162,7 @@ async def host(folder: Path, nats_server: NatsServer) -> AsyncIterator[Host]:
 @pytest.fixture
 async def scene(folder: Path, host: Host, nats_server: NatsServer, database_url: str) -> AsyncIterator[Scene]:
     client = await nats.connect(nats_server.url, max_reconnect_attempts=-1)
-    await declare(client.jetstream(), [DISPATCHER])
+    await declare(client.jetstream(), [DISPATCHER, PLANNER])
     connection = await asyncpg.connect(database_url)
     yield Scene(folder, connection, client.jetstream(), LocalRuntime(host.socket))
     await connection.close()
@@ -172,8 +181,9 @@ async def cleaner(scene: Scene, nats_server: NatsServer, database_url: str) -> A
 
 async def test_a_build_without_a_job_is_lost_once_and_the_reason_is_told(cleaner: Cleaner, scene: Scene) -> None:
     gone = await scene.build("running", dispatched=900, heartbeat=75)
-    await scene.build("running", dispatched=900, heartbeat=5)
+    await scene.build("running", dispatched=900, heartbeat=-60)
 
+    await eventually(lambda: _loses(cleaner, scene))
     for _ in range(3):
         await cleaner.look()
 
@@ -182,10 +192,30 @@ async def test_a_build_without_a_job_is_lost_once_and_the_reason_is_told(cleaner
     assert reason.startswith("the build is running, there is no job behind it, and nothing was heard of it for 7")
 
 
+async def test_a_build_whose_builder_died_without_a_word_is_lost(cleaner: Cleaner, scene: Scene) -> None:
+    gone = await scene.build("running", dispatched=900, heartbeat=75)
+    name = await scene.job(gone, "true")
+    await eventually(lambda: _is(scene.jobs, {name: False}), within=20)
+    await scene.jetstream.purge_stream("JOBS", subject=f"job.build.{gone}.finished")
+
+    await eventually(lambda: _loses(cleaner, scene))
+    assert list(await scene.lost()) == [gone]
+
+
 async def test_a_build_whose_builder_told_its_end_is_left_to_the_planner(cleaner: Cleaner, scene: Scene) -> None:
     ended = await scene.build("running", dispatched=900, heartbeat=75)
     name = await scene.job(ended, "true")
     await eventually(lambda: _is(scene.jobs, {name: False}), within=20)
+
+    await _silence()
+    await cleaner.look()
+
+    assert await scene.lost() == {}
+
+
+async def test_a_build_that_the_planner_has_yet_to_request_is_left_alone(cleaner: Cleaner, scene: Scene) -> None:
+    await scene.build("pending", requested=False)
+    await scene.jetstream.publish("event.git.push", b"{}")
 
     await cleaner.look()
 
@@ -194,6 +224,7 @@ async def test_a_build_whose_builder_told_its_end_is_left_to_the_planner(cleaner
 
 async def test_a_build_whose_job_lives_is_left_alone_though_it_is_silent(cleaner: Cleaner, scene: Scene) -> None:
     name = await scene.job(await scene.build("running", dispatched=90_000, heartbeat=80_000), "sleep 300")
+    await _silence()
 
     await cleaner.look()
 
@@ -206,6 +237,7 @@ async def test_a_pending_build_is_left_alone_until_the_dispatcher_saw_every_requ
 ) -> None:
     pending = await scene.build("pending")
     await scene.jetstream.publish("job.build.1.requested", b"{}")
+    await _silence()
 
     await cleaner.look()
     assert await scene.lost() == {}
@@ -218,6 +250,36 @@ async def test_a_pending_build_is_left_alone_until_the_dispatcher_saw_every_requ
     await request.ack_sync()
     await cleaner.look()
     assert list(await scene.lost()) == [pending]
+
+
+async def test_a_request_handled_during_a_look_makes_no_build_lost(
+    scene: Scene, nats_server: NatsServer, database_url: str
+) -> None:
+    pending = await scene.build("pending")
+    await scene.jetstream.publish(f"job.build.{pending}.requested", b"{}")
+    await _silence()
+    reader = await scene.jetstream.pull_subscribe_bind(DISPATCHER.durable, "JOBS")
+    [request] = await reader.fetch(1)
+
+    class DispatcherWakes(Builds):
+        """The dispatcher starts the job just when the builds are read."""
+
+        async def active_or_among(self, build_ids: list[str]) -> list[BuildState]:
+            await scene.job(pending, "sleep 300")
+            await request.ack_sync()
+            return await super().active_or_among(build_ids)
+
+    database, bus = Database(database_url, connections=2), Bus(nats_server.url, source="test")
+    await database.start()
+    await bus.start()
+    requests = Requests(bus)
+    cleaner = Cleaner(DispatcherWakes(database), scene.runtime, requests, bus, limits=LIMITS, interval=60.0)
+
+    await cleaner.look()
+
+    await bus.stop()
+    await database.stop()
+    assert await scene.lost() == {}
 
 
 async def test_the_job_of_a_build_that_ended_is_removed_though_it_still_runs(cleaner: Cleaner, scene: Scene) -> None:
@@ -265,7 +327,7 @@ async def test_replicas_go_on_after_host_and_nats_were_away_and_end_by_sigterm(
         for replica in replicas:
             await eventually(replica.is_ready, within=30)
         host.stop()
-        gone = await scene.build("running", heartbeat=900)
+        gone = await scene.build("running", dispatched=900, heartbeat=900)
         nats_server.stop(signal.SIGKILL)
         nats_server.start()
         await eventually(lambda: _done(scene.lost), within=20)
@@ -312,6 +374,7 @@ def _processes(count: int, nats_server: NatsServer, database_url: str, host: Hos
                 LOCAL_SOCKET=str(host.socket),
                 PORT=str(free_port()),
                 CLEAN_INTERVAL="0.2",
+                GRACE="1",
             )
         )
         for _ in range(count)
@@ -327,6 +390,18 @@ def _processes(count: int, nats_server: NatsServer, database_url: str, host: Hos
 def _environment(**settings: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")}
     return inherited | {f"ESTAFETTE_{name}": value for name, value in settings.items()}
+
+
+async def _loses(cleaner: Cleaner, scene: Scene) -> bool:
+    await cleaner.look()
+    return bool(await scene.lost())
+
+
+async def _silence() -> None:
+    """Let the grace pass."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + LIMITS.grace + 0.1
+    await eventually(lambda: clock() > end)
 
 
 async def _lost(scene: Scene) -> list[str]:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from estafette_common.jobs.lifecycle import FINAL, Status
 from estafette_common.jobs.runtimes import JobState
-from hanging_job_cleaner.reconciling import BuildState, Limits, Lost, Remove, reconcile
+from hanging_job_cleaner.reconciling import PLANNER_PATIENCE, BuildState, Limits, Lost, Remove, Told, reconcile
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LIMITS = Limits(grace=60.0, keep_finished=30.0)
@@ -24,8 +24,14 @@ def job(*, alive: bool, created: float = 1000.0, job_id: str = "7") -> JobState:
     return JobState(name=f"build-{job_id}", kind="build", job_id=job_id, alive=alive, created_at=ago(created))
 
 
-def decide(*builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False) -> list[Lost | Remove]:
-    return reconcile(builds, jobs, requests_waiting=waiting, now=NOW, limits=LIMITS)
+LONG_AGO = Told(at=ago(900), is_end=False)
+
+
+def decide(
+    *builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False, told: Told | None = LONG_AGO
+) -> list[Lost | Remove]:
+    stream = {build.id: told for build in builds}
+    return reconcile(builds, jobs, told=stream, requests_waiting=waiting, now=NOW, limits=LIMITS)
 
 
 def is_lost(*builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False) -> bool:
@@ -111,3 +117,28 @@ def test_each_build_is_judged_by_its_own_job() -> None:
 
 def test_nothing_to_do_is_nothing_done() -> None:
     assert decide() == []
+
+
+def test_a_build_is_not_lost_while_the_stream_hears_of_it_though_the_planner_is_away() -> None:
+    assert decide(build(Status.RUNNING, heartbeat=900), told=Told(at=ago(10), is_end=False)) == []
+    assert decide(build(Status.RUNNING, heartbeat=900), told=Told(at=ago(61), is_end=False))
+
+
+def test_a_build_whose_end_is_told_waits_for_the_planner_but_not_for_ever() -> None:
+    patience = PLANNER_PATIENCE.total_seconds()
+
+    assert decide(build(Status.RUNNING), told=Told(at=ago(patience - 1), is_end=True)) == []
+    assert decide(build(Status.RUNNING), told=Told(at=ago(patience + 1), is_end=True))
+
+
+def test_a_build_that_was_never_requested_waits_as_long_as_pushes_do() -> None:
+    assert decide(build(Status.PENDING, inserted=1000), told=None, waiting=True) == []
+    assert [type(action) for action in decide(build(Status.PENDING, inserted=1000), told=None)] == [Lost]
+
+
+@pytest.mark.parametrize("kind", ["release", "bot"])
+def test_jobs_of_another_kind_are_let_be(kind: str) -> None:
+    other = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=True, created_at=ago(90_000))
+
+    assert decide(jobs=(other,)) == []
+    assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(other,))

@@ -25,4 +25,4 @@ def create_app(settings: Settings) -> web.Application:
     dispatcher = Dispatcher(create_runtime(settings), History(bus), bus, secret_key=secret_key)
 
     bus.consume(REQUESTS, dispatcher.on_requested)
-    return service.application(bus)
+    return service.application(dispatcher, bus)

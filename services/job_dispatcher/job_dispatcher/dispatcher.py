@@ -15,13 +15,24 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands jobs to the runtime."""
+    """Hands jobs to the runtime. A part of the service, for the runtime is closed with it."""
 
     def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: bytes) -> None:
         self._runtime = runtime
         self._history = history
         self._bus = bus
         self._secret_key = secret_key
+
+    async def start(self) -> None:
+        """Nothing is to be begun."""
+
+    async def stop(self) -> None:
+        """Close the runtime."""
+        await self._runtime.close()
+
+    async def ready(self) -> bool:
+        """Return whether it takes requests; those for a runtime that is away wait in the stream."""
+        return True
 
     async def on_requested(self, request: JobRequested, cause: Cause) -> None:
         """Start the job unless it is there, or was there and ended: a request that comes late starts nothing."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from estafette_common.jobs.plan import Plan
-from estafette_common.jobs.runtimes import JobRefusedError, JobSpec
+from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, RuntimeUnavailableError
 from estafette_common.jobs.runtimes.settings import RuntimeSettings, create_runtime
 from estafette_local.waiting import eventually
 from kubernetes_asyncio import client, config
@@ -27,6 +27,13 @@ class Cluster:
         self.namespace = namespace
         self.batch = client.BatchV1Api(api)
         self.core = client.CoreV1Api(api)
+
+    async def api_of_nobody(self) -> Any:
+        """Return a client whom the cluster allows nothing."""
+        configuration = client.Configuration()
+        await config.load_kube_config(client_configuration=configuration)
+        configuration.api_key, configuration.refresh_api_key_hook = {}, None
+        return client.ApiClient(configuration)
 
     async def job(self, name: str) -> Any:
         return await self.batch.read_namespaced_job(name, self.namespace)
@@ -221,6 +228,55 @@ async def test_a_plan_too_large_for_a_secret_is_refused_and_leaves_nothing(runti
 async def test_what_the_cluster_finds_invalid_is_refused(runtime: Any, make_job: MakeJob) -> None:
     with pytest.raises(JobRefusedError, match="422"):
         await runtime.start(make_job(job_id="Not A Name"))
+
+
+async def test_a_quota_that_is_used_up_asks_for_a_later_try(runtime: Any, cluster: Cluster, make_job: MakeJob) -> None:
+    quota: Any = {"metadata": {"name": "none"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
+    await cluster.core.create_namespaced_resource_quota(cluster.namespace, quota)
+
+    async def refused() -> bool:
+        with pytest.raises(RuntimeUnavailableError, match="403"):
+            await runtime.start(make_job())
+        return True
+
+    await eventually(refused, within=30)
+
+
+async def test_who_may_not_list_jobs_cannot_tell_that_there_are_none(
+    settings: RuntimeSettings, cluster: Cluster
+) -> None:
+    allowed = await cluster.api_of_nobody()
+    runtime: Any = create_runtime(settings)
+    runtime._api = allowed
+
+    with pytest.raises(RuntimeUnavailableError, match="403"):
+        await runtime.jobs()
+    with pytest.raises(RuntimeUnavailableError, match="403"):
+        await runtime.remove("build-7")
+    await runtime.close()
+
+
+async def test_the_secret_of_an_earlier_job_of_the_name_is_not_taken_for_ours(
+    runtime: Any, cluster: Cluster, make_job: MakeJob
+) -> None:
+    job = make_job()
+    body: Any = {"metadata": {"name": job.name}, "data": {"plan.json": "e30=", "key": "AA=="}}
+    await cluster.core.create_namespaced_secret(cluster.namespace, body)
+
+    with pytest.raises(RuntimeUnavailableError, match="earlier Job"):
+        await runtime.start(job)
+
+
+async def test_the_pod_is_not_root_and_bounded(runtime: Any, cluster: Cluster, make_job: MakeJob) -> None:
+    job = make_job()
+
+    await runtime.start(job)
+
+    pod = (await cluster.job(job.name)).spec.template.spec
+    assert pod.security_context.run_as_non_root
+    assert pod.containers[0].security_context.allow_privilege_escalation is False
+    assert pod.containers[0].resources.requests == {"cpu": "500m", "memory": "256Mi"}
+    assert pod.containers[0].resources.limits == {"cpu": "1", "memory": "8Gi"}
 
 
 async def _is_empty(cluster: Cluster) -> bool:

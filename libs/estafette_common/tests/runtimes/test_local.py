@@ -101,6 +101,18 @@ async def test_what_the_host_cannot_read_is_refused(folder: Path, make_job: Make
             await LocalRuntime(folder / "host.sock").start(make_job())
 
 
+async def test_a_host_that_cannot_list_its_jobs_is_not_one_without_jobs(folder: Path) -> None:
+    async with _answering(folder / "host.sock", b'{"error": "list: [Errno 5] Input/output error"}\n'):
+        with pytest.raises(RuntimeUnavailableError):
+            await LocalRuntime(folder / "host.sock").jobs()
+
+
+async def test_a_host_whose_disk_is_full_may_take_the_job_later(folder: Path, make_job: MakeJob) -> None:
+    async with _answering(folder / "host.sock", b'{"error": "start: [Errno 28] No space left on device"}\n'):
+        with pytest.raises(RuntimeUnavailableError):
+            await LocalRuntime(folder / "host.sock").start(make_job())
+
+
 async def test_nobody_at_the_socket_is_an_unavailable_runtime(folder: Path, make_job: MakeJob) -> None:
     runtime = LocalRuntime(folder / "host.sock")
 

@@ -3,9 +3,12 @@
 A pod that is lost ends its Job: no second pod is started, for a new attempt must have a number of its own.
 """
 
+import asyncio
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api
 
@@ -27,6 +30,14 @@ GRACE = 120
 FORGOTTEN_AFTER = 24 * 60 * 60
 """Seconds after its end that the cluster removes a Job itself, should nobody else."""
 
+ANSWERS_WITHIN = 30.0
+"""Seconds."""
+
+INVALID = {400, 413, 422}
+"""Statuses that no repetition changes. 403 is none of them: a quota may be used up, a role not bound yet."""
+
+T = TypeVar("T")
+
 MOUNT = "/job"
 WORKSPACE = "/estafette-work"
 
@@ -38,6 +49,7 @@ class KubernetesRuntime:
 
     def __init__(self, settings: "RuntimeSettings") -> None:
         self._settings = settings
+        self._namespace = settings.kubernetes_namespace
         self._api: ApiClient | None = None
 
     async def start(self, job: JobSpec) -> None:
@@ -45,30 +57,30 @@ class KubernetesRuntime:
         plan = job.plan.model_dump_json().encode()
         if len(plan) > LARGEST_PLAN:
             raise JobRefusedError(f"the plan has {len(plan)} bytes; a Secret holds {LARGEST_PLAN}")
-        owner = await self._create_job(job)
-        await self._create_secret(job, plan, owner)
+        try:
+            await self._create_secret(job, plan, await self._create_job(job))
+        except ApiException as error:  # its text is the whole answer, which may quote the Secret: it goes no further
+            if error.status in INVALID:
+                raise JobRefusedError(f"Kubernetes refuses it: {error.status} {error.reason}") from None
+            raise _unavailable(error) from None
 
     async def jobs(self) -> list[JobState]:
         """Return every Job of ours in the namespace."""
+        batch = BatchV1Api(await self._client())
         try:
-            found = await (await self._batch()).list_namespaced_job(
-                self._settings.kubernetes_namespace, label_selector="createdBy=estafette"
-            )
-        except Exception as error:
-            raise _translate(error) from error
+            found = await _answer(batch.list_namespaced_job(self._namespace, label_selector="createdBy=estafette"))
+        except ApiException as error:
+            raise _unavailable(error) from None
         return [_state(job) for job in found.items]
 
     async def remove(self, name: str) -> None:
         """Delete the Job with its pods; nothing happens when there is none."""
+        batch = BatchV1Api(await self._client())
         try:
-            await (await self._batch()).delete_namespaced_job(
-                name, self._settings.kubernetes_namespace, propagation_policy="Foreground"
-            )
+            await _answer(batch.delete_namespaced_job(name, self._namespace, propagation_policy="Foreground"))
         except ApiException as error:
             if error.status != 404:
-                raise _translate(error) from error
-        except Exception as error:
-            raise _translate(error) from error
+                raise _unavailable(error) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -77,26 +89,17 @@ class KubernetesRuntime:
 
     async def _client(self) -> ApiClient:
         if self._api is None:
-            try:
-                config.load_incluster_config()  # type: ignore[no-untyped-call]  # it has no hints
-            except config.ConfigException:
-                await config.load_kube_config()
-            self._api = client.ApiClient()
+            self._api = ApiClient(await _configuration())
         return self._api
 
-    async def _batch(self) -> BatchV1Api:
-        return BatchV1Api(await self._client())
-
     async def _create_job(self, job: JobSpec) -> Any:
-        batch, namespace = await self._batch(), self._settings.kubernetes_namespace
+        batch = BatchV1Api(await self._client())
         try:
-            return await batch.create_namespaced_job(namespace, job_object(job, self._settings))
+            return await _answer(batch.create_namespaced_job(self._namespace, job_object(job, self._settings)))
         except ApiException as error:
             if error.status != 409:
-                raise _translate(error) from error
-            return await batch.read_namespaced_job(job.name, namespace)
-        except Exception as error:
-            raise _translate(error) from error
+                raise
+            return await _answer(batch.read_namespaced_job(job.name, self._namespace))
 
     async def _create_secret(self, job: JobSpec, plan: bytes, owner: Any) -> None:
         core = CoreV1Api(await self._client())
@@ -106,12 +109,13 @@ class KubernetesRuntime:
             "data": {"plan.json": base64.b64encode(plan).decode(), "key": base64.b64encode(job.key).decode()},
         }
         try:
-            await core.create_namespaced_secret(self._settings.kubernetes_namespace, secret)
+            await _answer(core.create_namespaced_secret(self._namespace, secret))
         except ApiException as error:
             if error.status != 409:
-                raise _translate(error) from error
-        except Exception as error:
-            raise _translate(error) from error
+                raise
+            found = await _answer(core.read_namespaced_secret(job.name, self._namespace))
+            if owner.metadata.uid not in {each.uid for each in found.metadata.owner_references or []}:
+                raise RuntimeUnavailableError(f"the Secret of an earlier Job {job.name} is not gone yet") from None
 
 
 def labels(job: JobSpec) -> dict[str, str]:
@@ -134,23 +138,30 @@ def job_object(job: JobSpec, settings: "RuntimeSettings") -> Any:
         "name": "builder",
         "image": settings.builder_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "builder", "run"],
+        "command": ["python", "-P", "-m", "builder", "run"],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "resources": {
+            "requests": {"cpu": settings.builder_cpu, "memory": settings.builder_memory},
+            "limits": {"cpu": settings.builder_cpu_limit, "memory": settings.builder_memory_limit},
+        },
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
             {"name": "job", "mountPath": MOUNT, "readOnly": True},
             {"name": "work", "mountPath": WORKSPACE},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of this pod alone
         ],
     }
+    user = settings.builder_user
     pod = {
         "restartPolicy": "Never",
         "serviceAccountName": settings.builder_service_account,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": GRACE,
         "hostNetwork": settings.host_network,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user},
         "containers": [container],
         "volumes": [
-            {"name": "job", "secret": {"secretName": job.name}},
+            {"name": "job", "secret": {"secretName": job.name, "defaultMode": 0o440}},
             {"name": "work", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
         ],
@@ -178,7 +189,25 @@ def _state(job: Any) -> JobState:
     )
 
 
-def _translate(error: Exception) -> Exception:
-    if isinstance(error, ApiException) and error.status in {400, 403, 422}:
-        return JobRefusedError(f"Kubernetes refused it: {error.status} {error.reason}")
-    return RuntimeUnavailableError(f"Kubernetes cannot be asked: {error!r}")
+async def _configuration() -> Any:
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # it has no hints
+    except config.ConfigException:
+        try:
+            await config.load_kube_config(client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise RuntimeUnavailableError(f"neither in a cluster nor with a usable KUBECONFIG: {error}") from error
+    return configuration
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            return await call
+    except (OSError, aiohttp.ClientError) as error:
+        raise RuntimeUnavailableError(f"the API server of Kubernetes does not answer: {error!r}") from error
+
+
+def _unavailable(error: ApiException) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(f"Kubernetes says {error.status} {error.reason}")

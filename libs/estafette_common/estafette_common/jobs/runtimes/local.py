@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, JobState, RuntimeUnavailableError
-from estafette_common.jobs.runtimes.protocol import LINE_LIMIT, List, Remove, Reply, Start
+from estafette_common.jobs.runtimes.protocol import LINE_LIMIT, NOT_UNDERSTOOD, List, Remove, Reply, Start
 
 ANSWERS_WITHIN = 30.0
 """Seconds; removing a job waits for its stages to end."""
@@ -25,16 +25,19 @@ class LocalRuntime:
         """Start a builder for the job unless the host knows one of its name."""
         key = base64.b64encode(job.key).decode()
         reply = await self._ask(Start(plan=job.plan, key=key, traceparent=job.traceparent))
-        if reply.error:
-            raise JobRefusedError(reply.error)
+        if reply.error == NOT_UNDERSTOOD:
+            raise JobRefusedError(f"the builder host cannot read it: {reply.error}")
+        _expect_done(reply)
 
     async def jobs(self) -> list[JobState]:
         """Return every job of the host, running or ended."""
-        return [JobState(**job.model_dump()) for job in (await self._ask(List())).jobs]
+        reply = await self._ask(List())
+        _expect_done(reply)
+        return [JobState(**job.model_dump()) for job in reply.jobs]
 
     async def remove(self, name: str) -> None:
         """Stop the job if it runs and forget it."""
-        await self._ask(Remove(name=name))
+        _expect_done(await self._ask(Remove(name=name)))
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -51,3 +54,9 @@ class LocalRuntime:
                     writer.close()
         except (OSError, ValueError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"the builder host at {self._socket} does not answer: {error!r}") from error
+
+
+def _expect_done(reply: Reply) -> None:
+    """Raise unless it was done. What hinders the host, a full disk for one, may pass."""
+    if reply.error:
+        raise RuntimeUnavailableError(f"the builder host could not do it: {reply.error}")

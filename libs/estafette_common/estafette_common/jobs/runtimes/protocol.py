@@ -15,6 +15,10 @@ LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of the longest line; a plan is far smaller."""
 
 
+NOT_UNDERSTOOD = "not understood"
+"""The error that repeating a request cannot change; any other may pass."""
+
+
 class Start(BaseModel):
     """Start a builder for the plan unless there is or was one of its name."""
 
