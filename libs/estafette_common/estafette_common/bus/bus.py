@@ -108,8 +108,8 @@ class Bus:
         self._publisher = JetStreamPublisher(self._connection, source=self._source)
         await self._publisher.start()
         await declare(self._jetstream, self._consumers)
+        self._started = True  # handlers may publish as soon as the first message comes
         await self._broker.start()
-        self._started = True
 
     async def stop(self) -> None:
         """Stop fetching, finish or hand back what is in hand, close."""
