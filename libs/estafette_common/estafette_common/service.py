@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -35,6 +36,28 @@ class Part(Protocol):
     async def ready(self) -> bool:
         """Return whether it can do its work now."""
         ...
+
+
+class Background(ABC):
+    """A part that does something all the time: its `_run` goes on from `start` to `stop`."""
+
+    @abstractmethod
+    async def _run(self) -> None: ...
+
+    async def start(self) -> None:
+        """Begin."""
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End, wherever it is."""
+        if hasattr(self, "_running"):
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    async def ready(self) -> bool:
+        """Return whether it goes on."""
+        return not self._running.done()
 
 
 def application(*parts: Part, body_limit: int = 1024 * 1024) -> web.Application:

@@ -15,6 +15,7 @@ from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.events import CronTicked
 from estafette_common.bus.publishing import NotNextError, NotStoredError
 from estafette_common.bus.subjects import CRON_TICK, stream_of
+from estafette_common.service import Background
 from nats.js.errors import NotFoundError
 
 from cron_sender.ticking import due, until_next_minute
@@ -25,28 +26,13 @@ AGAIN_AFTER = 1.0
 """Seconds before a tick that could not be told is tried again."""
 
 
-class Clock:
+class Clock(Background):
     """A part of the service: wakes at every minute."""
 
     def __init__(self, bus: Bus, *, catch_up: int, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._catch_up = catch_up
         self._now = now
-
-    async def start(self) -> None:
-        """Begin to tell, with what was missed."""
-        self._loop = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop telling."""
-        if hasattr(self, "_loop"):
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-
-    async def ready(self) -> bool:
-        """Return whether it tells."""
-        return not self._loop.done()
 
     async def tell(self) -> datetime:
         """Tell every minute that is due and not told. Returns the time at which none was.

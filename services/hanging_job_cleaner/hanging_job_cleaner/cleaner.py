@@ -1,7 +1,6 @@
 """Looks now and then whether builds and jobs agree, and mends it where they do not."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import asyncpg
@@ -12,6 +11,7 @@ from estafette_common.bus.messages.commands import Lose
 from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRuntime, RuntimeUnavailableError
+from estafette_common.service import Background
 from prometheus_client import Counter
 
 from hanging_job_cleaner.builds import Builds
@@ -34,7 +34,7 @@ UNREACHABLE = (
 """A part that cannot be asked: this look is skipped, and nothing is declared lost on a guess."""
 
 
-class Cleaner:
+class Cleaner(Background):
     """A part of the service: looks every `interval` seconds. Several replicas do no harm."""
 
     def __init__(
@@ -54,21 +54,10 @@ class Cleaner:
         self._limits = limits
         self._interval = interval
 
-    async def start(self) -> None:
-        """Begin to look."""
-        self._loop = asyncio.create_task(self._run())
-
     async def stop(self) -> None:
-        """Stop looking."""
-        if hasattr(self, "_loop"):
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
+        """Stop looking, and let go of the runtime."""
+        await super().stop()
         await self._runtime.close()
-
-    async def ready(self) -> bool:
-        """Return whether it looks."""
-        return not self._loop.done()
 
     async def look(self) -> None:
         """Look once, and mend what is wrong."""

@@ -1,11 +1,11 @@
 """Compacts logs that ended, beside the taking of new chunks."""
 
 import asyncio
-from contextlib import suppress
 
 import asyncpg
 import structlog
 from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.service import Background
 
 from log_sink.chunks import Chunks, Log
 from log_sink.joining import is_whole, join
@@ -13,27 +13,12 @@ from log_sink.joining import is_whole, join
 log = structlog.get_logger()
 
 
-class Compactor:
+class Compactor(Background):
     """A part of the service: looks every `interval` seconds. The database is its memory; replicas do no harm."""
 
     def __init__(self, chunks: Chunks, *, interval: float) -> None:
         self._chunks = chunks
         self._interval = interval
-
-    async def start(self) -> None:
-        """Begin to look."""
-        self._loop = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        if hasattr(self, "_loop"):
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-
-    async def ready(self) -> bool:
-        """Return whether it looks."""
-        return not self._loop.done()
 
     async def look(self) -> None:
         """Compact every log that ended and is whole."""

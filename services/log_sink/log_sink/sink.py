@@ -1,10 +1,10 @@
 """Log chunks in, rows out: whatever waits is stored in one transaction, and all who waited return after it."""
 
 import asyncio
-from contextlib import suppress
 
 from estafette_common.bus.messages.logs import SealedLogChunk
 from estafette_common.bus.messages.message import Cause
+from estafette_common.service import Background
 
 from log_sink.chunks import Chunks
 
@@ -12,7 +12,7 @@ MOST_AT_ONCE = 64
 """Chunks in one transaction."""
 
 
-class Sink:
+class Sink(Background):
     """A part of the service: groups chunks that arrive together. The bus acknowledges each after its commit."""
 
     def __init__(self, chunks: Chunks) -> None:
@@ -24,21 +24,6 @@ class Sink:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((chunk, stored))
         await stored
-
-    async def start(self) -> None:
-        """Begin to store."""
-        self._loop = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop storing."""
-        if hasattr(self, "_loop"):
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
-
-    async def ready(self) -> bool:
-        """Return whether it stores."""
-        return not self._loop.done()
 
     async def _run(self) -> None:
         while True:
