@@ -23,7 +23,7 @@ def upper_snake(name: str) -> str:
 
 def dns_safe(text: str) -> str:
     """Return a text as a DNS label: lower case letters, digits and single hyphens, at most 63; may be empty."""
-    label = re.sub(r"[^a-z0-9-]+", "-", text.lower()).replace("--", "-").strip("-")
+    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-").lstrip("0123456789-")
     return label[:LONGEST_LABEL].strip("-")
 
 
@@ -44,7 +44,7 @@ def job_variables(plan: Plan, *, status: str, started_at: datetime) -> dict[str,
         "ESTAFETTE_GIT_BRANCH_DNS_SAFE": dns_safe(plan.branch),
         "ESTAFETTE_GIT_REVISION": plan.revision,
         "ESTAFETTE_BUILD_VERSION": version.version,
-        "ESTAFETTE_BUILD_VERSION_CURRENT_COUNTER": str(version.counter),
+        "ESTAFETTE_BUILD_CURRENT_COUNTER": str(version.counter),
         "ESTAFETTE_BUILD_DATETIME": started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "ESTAFETTE_BUILD_STATUS": status,
         "ESTAFETTE_CI_SERVER_BASE_URL": plan.server_url,

@@ -25,6 +25,14 @@ READ_HERE = ("labels", "version", "env", "stages", "pipelines")
 READ_LATER = ("archived", "builder", "triggers", "releases", "releaseTemplates", "bots")
 """Keys of the language that are accepted and have no effect yet."""
 
+MOST_FINDINGS = 100
+"""Told at once; more help nobody."""
+
+QUOTED = 100
+"""Characters of a text that a finding repeats."""
+
+LARGEST_NUMBER = 2**31
+
 MULTIPLE_PARTS = {"parallelStages", "services"}
 
 
@@ -55,7 +63,8 @@ class _Reader:
         if not stages and not self._findings:
             self._wrong(root, "stages", 'missing; write at least one stage with an image, as in "stages: {build: …}"')
         if self._findings:
-            raise ManifestError(tuple(sorted(self._findings, key=lambda found: (found.line, found.column))))
+            ordered = sorted(self._findings, key=lambda found: (found.line, found.column))
+            raise ManifestError(tuple(ordered[:MOST_FINDINGS]))
         return Manifest(stages=tuple(stages), **given)
 
     def _version(self, node: Node) -> Semver | Custom:
@@ -101,7 +110,7 @@ class _Reader:
 
     def _integer(self, node: Node, path: str) -> int:
         value = resolve(node) if isinstance(node, ScalarNode) else None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
             self._wrong(node, path, 'not a whole number; write it without quotes, as in "major: 1"')
             return 0
         return int(value)
@@ -151,7 +160,7 @@ class _Reader:
             if text.strip():
                 when.parse(text)
         except when.WhenError as error:
-            self._wrong(node, path, f"{error.reason} (at character {error.column} of {text!r})")
+            self._wrong(node, path, f"{error.reason} (at character {error.column} of {text[:QUOTED]!r})")
         return text
 
     def _plain(self, node: Node, path: str) -> str:
@@ -181,12 +190,24 @@ class _Reader:
         return texts
 
     def _text(self, node: Node, path: str, *, literally: bool = False) -> str:
+        if not self._count(node, path):
+            return ""
         if not isinstance(node, ScalarNode):
             self._wrong(node, path, "not a text but a list or map; put quotes around it if it is meant as text")
+            return ""
+        if "\0" in node.value:
+            self._wrong(node, path, "holds a NUL character, which no variable and no command can")
             return ""
         if literally:
             return "" if _is_null(node) else str(node.value)
         return as_text(resolve(node))
+
+    def _count(self, node: Node, path: str) -> bool:
+        """Return whether there is still room for what aliases multiply; tells once when there is none."""
+        self._expanded += 1
+        if self._expanded == MOST_NODES:
+            self._wrong(node, path, "grows without end by its aliases; write it out")
+        return self._expanded < MOST_NODES
 
     def _keys(self, node: Node, path: str, *, known: tuple[str, ...]) -> Iterator[tuple[str, Node]]:
         """Give the entries of a map of which every key must be known and stand once."""
@@ -211,19 +232,21 @@ class _Reader:
             if not isinstance(key, ScalarNode):
                 self._wrong(key, path, "a key that is a list or map; use a text")
                 continue
+            if "\0" in key.value:
+                self._wrong(key, path, "a key that holds a NUL character")
+                continue
             yield str(key.value), value, key
 
     def _tree(self, node: Node, path: str, depth: int = 0) -> Any:
         """Return a custom property as JSON has it: texts, whole numbers, true and false, lists, maps."""
-        self._expanded += 1
-        if depth > DEEPEST or self._expanded > MOST_NODES:
-            if not self._findings:
-                self._wrong(node, path, "grows without end by its aliases; write it out")
+        if depth > DEEPEST:
+            self._expanded = max(self._expanded, MOST_NODES - 1)
+        if not self._count(node, path):
             return None
         if isinstance(node, SequenceNode):
             return [self._tree(item, path, depth + 1) for item in node.value]
         if isinstance(node, MappingNode):
-            return {str(key.value): self._tree(value, path, depth + 1) for key, value in node.value}
+            return {name: self._tree(value, path, depth + 1) for name, value, _ in self._entries(node, path)}
         value = resolve(node) if isinstance(node, ScalarNode) else None
         return value if isinstance(value, bool | int) else as_text(value)
 

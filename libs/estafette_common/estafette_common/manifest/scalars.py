@@ -12,6 +12,9 @@ DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*")
 RADIX = re.compile(r"([-+]?)0([xob])([0-9a-fA-F_]+)")
 OCTAL = re.compile(r"([-+]?)0([0-7_]+)")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+LONGEST_NUMBER = 100
+"""Characters beyond which digits are a text: nobody means such a number, and Python refuses to print it."""
+
 BASES = {"x": 16, "o": 8, "b": 2}
 
 Scalar = str | int | float | bool | None
@@ -26,7 +29,7 @@ def resolve(node: ScalarNode) -> Scalar:
         return None
     if text in TRUE or text in FALSE:
         return text in TRUE
-    return _number(text)
+    return _number(text) if len(text) <= LONGEST_NUMBER else text
 
 
 def _number(text: str) -> str | int | float:

@@ -29,9 +29,7 @@ def compute(version: Semver | Custom, *, counter: int, branch: str, revision: st
     label = _label(version.label_template, values)
     number = f"{version.major}.{version.minor}.{patch}"
     full = number if not label or _is_release_branch(version, branch) else f"{number}-{label}"
-    return Version(
-        version=full, major=version.major, minor=version.minor, patch=str(counter), label=label, counter=counter
-    )
+    return Version(version=full, major=version.major, minor=version.minor, patch=patch, label=label, counter=counter)
 
 
 def _render(template: str, values: dict[str, str]) -> str:
@@ -48,7 +46,7 @@ def _label(template: str, values: dict[str, str]) -> str:
 
 def sanitise(text: str) -> str:
     """Return the text as the pre-release part of a version: a DNS label, without digits in front."""
-    label = re.sub(r"[^a-z0-9-]+", "-", text.lower()).replace("--", "-").strip("-")
+    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return label.lstrip("0123456789-")[:LONGEST_LABEL].rstrip("-")
 
 

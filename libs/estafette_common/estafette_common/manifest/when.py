@@ -3,6 +3,7 @@
 Variables are bound as values, never pasted into the text: the name of a branch cannot rewrite an expression.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,8 +28,9 @@ GRAMMAR = r"""
     ?both: opposite ("&&" opposite)*
     ?opposite: "!" opposite -> negation
              | comparison
-    ?comparison: value (OPERATOR value)?
-               | value "in" "(" value ("," value)* ")" -> member
+    ?comparison: sum (OPERATOR sum)?
+               | sum "in" "(" sum ("," sum)* ")" -> member
+    ?sum: value ("+" value)*
     ?value: STRING -> text
           | NUMBER -> number
           | "true" -> true
@@ -45,6 +47,9 @@ GRAMMAR = r"""
     %ignore WS
 """
 
+
+REFERENCE = re.compile(r"\$\{ESTAFETTE_\w+\}|\$ESTAFETTE_\w+")
+"""Within a text, replaced by its value: which is never read as part of the expression."""
 
 ORDERS = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
@@ -114,7 +119,7 @@ def _value(tree: Any, variables: Mapping[str, str]) -> Any:  # noqa: C901, PLR09
     children = tree.children
     match tree.data:
         case "text":
-            return _unescape(children[0][1:-1])
+            return REFERENCE.sub(lambda found: variables.get(found[0].strip("${}"), ""), _unescape(children[0][1:-1]))
         case "number":
             return float(children[0])
         case "true":
@@ -131,6 +136,8 @@ def _value(tree: Any, variables: Mapping[str, str]) -> Any:  # noqa: C901, PLR09
             return all(_truth(child, variables) for child in children)
         case "either":
             return any(_truth(child, variables) for child in children)
+        case "sum":
+            return _sum([_value(child, variables) for child in children])
         case "member":
             value, *options = (_value(child, variables) for child in children)
             return value in options
@@ -148,6 +155,14 @@ def _compare(left: Any, operator: Token, right: Any, variables: Mapping[str, str
     if type(one) is not type(other) or isinstance(one, bool):
         raise WhenError("only two texts or two numbers can be ordered", column=operator.column or 1)
     return bool(ORDERS[operator](one, other))
+
+
+def _sum(values: list[Any]) -> Any:
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    if all(isinstance(value, float) for value in values):
+        return sum(values)
+    raise WhenError("only texts or only numbers can be added")
 
 
 def _matches(value: Any, pattern: Any, operator: Token) -> bool:

@@ -32,9 +32,6 @@ DECIDED_OTHERWISE = {
 }
 
 DEFECTS = {
-    "when-036": "texts cannot be put together with +",
-    "env-046": "digits in front of a DNS label are kept",
-    "version-041": "the patch of a version is the counter, not what the manifest says",
     "parse-102": "runCommandsInForeground is dropped",
 }
 

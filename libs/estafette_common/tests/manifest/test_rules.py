@@ -23,7 +23,7 @@ VARIABLES = {"status": "succeeded", "branch": "feature/x' || true || '", "ESTAFE
         ("branch =~ '^feature/'", True),
         ("branch !~ 'feature'", False),
         ("status in ('failed', 'succeeded')", True),
-        ("'${ESTAFETTE_GIT_BRANCH}' == 'x'", False),
+        ("'${ESTAFETTE_GIT_BRANCH}' == 'main'", True),
         ("$ESTAFETTE_GIT_BRANCH == 'main'", True),
         ("branch == 'main'", False),
         ("1 < 2", True),
