@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServiceSettings(BaseSettings):
     """What every service is told. A service adds its own in its `settings.py`."""
 
-    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where NATS is; several, separated by commas.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
@@ -20,7 +20,7 @@ class ServiceSettings(BaseSettings):
 class DatabaseSettings(BaseSettings):
     """What a service that uses the database is told besides."""
 
-    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(
         "postgresql://estafette@127.0.0.1:5432/estafette", description="PostgreSQL or CockroachDB."

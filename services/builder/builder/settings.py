@@ -15,7 +15,7 @@ def inherited() -> dict[str, str]:
 class Settings(BaseSettings):
     """Settings of a builder and of the builder host."""
 
-    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where NATS is; several, separated by commas.")
     stage_runtime: str = Field("auto", description="docker, process, or auto: docker where an engine answers.")

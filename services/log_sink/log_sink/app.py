@@ -12,7 +12,10 @@ from log_sink.compacting import Compactor
 from log_sink.settings import Settings
 from log_sink.sink import Sink
 
-CHUNKS = Consumer(durable="log-sink", message=SealedLogChunk, concurrency=16)
+PATIENCE = (0.2, 1.0, *(5.0 for _ in range(24 * 60 * 12)))
+"""Seconds between tries: the database may be away for a day, and no line is lost."""
+
+CHUNKS = Consumer(durable="log-sink", message=SealedLogChunk, concurrency=16, backoff=PATIENCE)
 
 
 def create_app(settings: Settings) -> web.Application:

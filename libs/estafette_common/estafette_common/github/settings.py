@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class GithubSettings(BaseSettings):
     """What a service that talks to GitHub is told. Give a token or an App, or neither to do without GitHub."""
 
-    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     github_api_url: str = Field("https://api.github.com", description="GitHub's REST API, or a server of your own.")
     github_token: SecretStr = Field(SecretStr(""), description="A token that reads contents and writes statuses.")

@@ -12,7 +12,7 @@ from estafette_common.jobs.runtimes.local import LocalRuntime
 class RuntimeSettings(BaseSettings):
     """What a service that starts or cleans jobs is told."""
 
-    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     runtime: str = Field("local", pattern="^(local|kubernetes)$", description="Where jobs run: local or kubernetes.")
     local_socket: Path = Field(Path("/run/estafette/builder.sock"), description="Where the builder host listens.")
