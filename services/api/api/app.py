@@ -22,11 +22,12 @@ def create_app(settings: Settings) -> web.Application:
     database = Database(settings.database_url, connections=settings.database_connections)
     bus = Bus(settings.nats_url, source="api", grace=settings.shutdown_grace)
     pipelines, logs = Pipelines(database), Logs(database)
-    live = LiveLogs(bus, queue=settings.viewer_queue)
-    routes, streams = Routes(pipelines, logs), Streams(pipelines, logs, live)
+    live = LiveLogs(bus)
+    routes, streams = Routes(pipelines, logs), Streams(pipelines, logs, live, patience=settings.viewer_patience)
 
     app = service.application(database, bus, live)
     app.middlewares.append(answer_errors)
+    app.on_shutdown.append(live.release)
     app.add_routes(
         [
             web.get("/api/pipelines", routes.pipelines),

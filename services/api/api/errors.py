@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import asyncpg
 import structlog
 from aiohttp import web
+from estafette_common.database.pool import AWAY
 
 log = structlog.get_logger()
 
@@ -24,6 +24,7 @@ class UnknownError(Exception):
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer whatever goes wrong in one shape, and never with anything of the inside."""
     try:
+        _refuse_nul(request)
         return await handler(request)
     except BadRequestError as error:
         return _answer(HTTPStatus.BAD_REQUEST, str(error))
@@ -33,9 +34,18 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _answer(HTTPStatus.NOT_FOUND, "Page not found")
     except web.HTTPException as error:
         return _answer(HTTPStatus(error.status), error.reason)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except AWAY as error:
         log.warning("database cannot answer", path=request.path, error=repr(error))
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "the database cannot answer now; try again")
+
+
+def _refuse_nul(request: web.Request) -> None:
+    """Refuse what PostgreSQL cannot hold in a text, and what so can be no name."""
+    for name, value in request.query.items():
+        if "\0" in value:
+            raise BadRequestError(f"{name[:40]}: holds a NUL character")
+    if any("\0" in value for value in request.match_info.values()):
+        raise UnknownError("there is nothing with a NUL character in its name")
 
 
 def _answer(status: HTTPStatus, message: str) -> web.Response:

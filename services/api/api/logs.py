@@ -1,40 +1,15 @@
 """Stored logs, read only."""
 
+import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 from estafette_common.bus.messages.logs import CONTROL_ATTEMPT, Entry, LogChunk
 from estafette_common.database.pool import Database
 
+from api.ordering import Position
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """The place of an entry in the log of a job: the control plane's attempt comes last."""
-
-    last: bool
-    attempt: int
-    entry: int
-
-    @classmethod
-    def of(cls, attempt: int, entry: int) -> "Position":
-        """Return the position of an entry of an attempt."""
-        return cls(attempt == CONTROL_ATTEMPT, attempt, entry)
-
-    @classmethod
-    def parse(cls, text: str) -> "Position":
-        """Return the position that an event id names; the very beginning when it names none."""
-        attempt, _, entry = text.partition("-")
-        if attempt.isdigit() and entry.isdigit():
-            return cls.of(int(attempt), int(entry))
-        return BEGINNING
-
-    def __str__(self) -> str:
-        """Return the position as the id of an event."""
-        return f"{self.attempt}-{self.entry}"
-
-
-BEGINNING = Position(last=False, attempt=0, entry=0)
+ROWS_AT_ONCE = 16
 
 
 class Logs:
@@ -54,12 +29,19 @@ class Logs:
         return list(await self._database.pool.fetch(ATTEMPTS, job_id))
 
     async def after(self, job_id: str, position: Position) -> AsyncIterator[LogChunk]:
-        """Give what is stored of the newest attempts, from the chunk on that holds the position."""
+        """Give the stored chunks of the newest attempt and of the control plane that hold entries after a position.
+
+        There may be gaps: a chunk may be stored before the one ahead of it.
+        """
         newest = await self._database.pool.fetchval(NEWEST, job_id)
-        for row in await self._database.pool.fetch(CHUNKS, job_id, newest or CONTROL_ATTEMPT):
-            start = Position.of(row["attempt"], row["first_entry"] + row["entry_count"] - 1)
-            if start > position:
-                yield LogChunk.decode(await self._database.pool.fetchval(BODY, job_id, row["attempt"], row["number"]))
+        for attempt in sorted({newest or CONTROL_ATTEMPT, CONTROL_ATTEMPT}, reverse=True):
+            if Position.of(attempt, sys.maxsize) < position:
+                continue
+            entry = position.entry if attempt == position.attempt else 0
+            while rows := await self._database.pool.fetch(FOLLOWING, job_id, attempt, entry, ROWS_AT_ONCE):
+                for row in rows:
+                    yield LogChunk.decode(row["body"])
+                entry = rows[-1]["last_entry"]
 
 
 NEWEST = "SELECT max(attempt) FROM log_chunks WHERE job_id = $1 AND attempt > 0"
@@ -74,10 +56,8 @@ ATTEMPTS = """
     GROUP BY attempt ORDER BY attempt DESC
 """
 
-CHUNKS = """
-    SELECT attempt, number, first_entry, entry_count FROM log_chunks
-    WHERE job_id = $1 AND attempt IN ($2, 0)
-    ORDER BY attempt = 0, attempt, number
+FOLLOWING = """
+    SELECT first_entry + entry_count - 1 AS last_entry, body FROM log_chunks
+    WHERE job_id = $1 AND attempt = $2 AND first_entry + entry_count - 1 > $3
+    ORDER BY number LIMIT $4
 """
-
-BODY = "SELECT body FROM log_chunks WHERE job_id = $1 AND attempt = $2 AND number = $3"

@@ -77,9 +77,10 @@ def parse(parameters: MultiMapping[str], *, now: datetime) -> Query:
 
 def _number(parameters: Mapping[str, str], name: str, *, default: int, most: int) -> int:
     text = parameters.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or not text.strip("0"):
         raise BadRequestError(f"{name}: {text[:20]!r} is not a whole number from 1 on")
-    return min(int(text), most)
+    digits = text.lstrip("0")
+    return min(int(digits), most) if len(digits) <= len(str(most)) else most
 
 
 def _order(text: str) -> str:

@@ -7,4 +7,6 @@ from pydantic import Field
 class Settings(DatabaseSettings, ServiceSettings):
     """Settings of api."""
 
-    viewer_queue: int = Field(2_000, description="Pieces of a live log that wait for one slow viewer, at most.")
+    viewer_patience: float = Field(
+        30.0, description="Seconds in which a viewer of a live log has to take what is sent."
+    )

@@ -132,8 +132,13 @@ def port() -> int:
 
 
 @pytest.fixture
-def settings(nats_server: NatsServer, database_url: str, port: int) -> Settings:
-    return Settings(nats_url=nats_server.url, database_url=database_url, port=port)
+def viewer_patience() -> float:
+    return 30.0
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer, database_url: str, port: int, viewer_patience: float) -> Settings:
+    return Settings(nats_url=nats_server.url, database_url=database_url, port=port, viewer_patience=viewer_patience)
 
 
 @pytest.fixture

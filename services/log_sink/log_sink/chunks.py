@@ -39,11 +39,13 @@ class Chunks:
             [chunk.ends for _, chunk in rows],
             [chunk.body for _, chunk in rows],
         ]
-        await self._database.transact(lambda db: db.execute(INSERT, *columns))
+        # Serializable, for a compaction that ends in the middle shall be seen, here as there.
+        await self._database.transact(lambda db: db.execute(INSERT, *columns), isolation="serializable")
 
-    async def ended(self) -> list[Log]:
-        """Return the logs that ended and lie in several rows."""
-        return [Log(**row) for row in await self._database.pool.fetch(ENDED)]
+    async def ended(self, *, after: Log | None = None) -> list[Log]:
+        """Return some logs that ended, are whole and lie in several rows: those that follow `after`."""
+        rows = await self._database.pool.fetch(ENDED, after.job_id if after else "", after.attempt if after else 0)
+        return [Log(**row) for row in rows]
 
     async def read(self, log: Log) -> list[tuple[int, int, bytes]]:
         """Return number, last number and body of each row of a log, in order."""
@@ -78,7 +80,7 @@ class Chunks:
                 )
             return True
 
-        return await self._database.transact(work)
+        return await self._database.transact(work, isolation="serializable")
 
 
 INSERT = """
@@ -100,6 +102,9 @@ ENDED = """
             SELECT 1 FROM log_chunks AS c
             WHERE c.job_id = e.job_id AND c.attempt = e.attempt AND c.last_number > c.number
         )
+        AND e.number = (SELECT count(*) FROM log_chunks AS c WHERE c.job_id = e.job_id AND c.attempt = e.attempt)
+        AND (e.job_id, e.attempt) > ($1, $2)
+    ORDER BY e.job_id, e.attempt
     LIMIT 100
 """
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-import asyncpg
 import structlog
 from estafette_common.bus.messages.logs import LogChunk
+from estafette_common.database.pool import AWAY
 from estafette_common.service import Background
 
 from log_sink.chunks import Chunks, Log
@@ -22,14 +22,23 @@ class Compactor(Background):
 
     async def look(self) -> None:
         """Compact every log that ended and is whole."""
-        for each in await self._chunks.ended():
-            await self._compact(each)
+        after: Log | None = None
+        while ended := await self._chunks.ended(after=after):
+            for each in ended:
+                await self._compact(each)
+            after = ended[-1]
 
     async def _compact(self, each: Log) -> None:
         rows = await self._chunks.read(each)
         if not is_whole([(number, last_number) for number, last_number, _ in rows]):
             return
-        joined = await asyncio.to_thread(_join, [body for _, _, body in rows])
+        try:
+            joined = await asyncio.to_thread(_join, [body for _, _, body in rows])
+        except ValueError as error:
+            log.warning(
+                "log cannot be read, and stays as it is", job=each.job_id, attempt=each.attempt, error=str(error)
+            )
+            return
         if await self._chunks.replace(each, joined, rows=len(rows)):
             log.info("log compacted", job=each.job_id, attempt=each.attempt, chunks=len(rows), rows=len(joined))
 
@@ -38,7 +47,7 @@ class Compactor(Background):
             await asyncio.sleep(self._interval)
             try:
                 await self.look()
-            except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("cannot compact now", error=repr(error))
 
 

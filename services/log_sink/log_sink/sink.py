@@ -32,11 +32,23 @@ class Sink(Background):
                 group.append(self._waiting.get_nowait())
             try:
                 await self._chunks.add([chunk for chunk, _ in group])
-            except Exception as error:  # noqa: BLE001  each handler tells the bus, which tries again
-                for _, stored in group:
-                    if not stored.done():
-                        stored.set_exception(error)
+            except Exception:  # noqa: BLE001  one of them may be what cannot be stored
+                for chunk, stored in group:
+                    await self._store_alone(chunk, stored)
             else:
                 for _, stored in group:
                     if not stored.done():
                         stored.set_result(None)
+
+    async def _store_alone(self, chunk: SealedLogChunk, stored: asyncio.Future[None]) -> None:
+        """Store a chunk of a group that could not be stored; its handler hears of it, and tells the bus."""
+        if stored.done():
+            return
+        try:
+            await self._chunks.add([chunk])
+        except Exception as error:  # noqa: BLE001  as above
+            if not stored.done():
+                stored.set_exception(error)
+        else:
+            if not stored.done():
+                stored.set_result(None)

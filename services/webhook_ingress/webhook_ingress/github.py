@@ -1,6 +1,5 @@
 """GitHub's webhooks: verified, translated, stored, and only then answered."""
 
-import asyncio
 from http import HTTPStatus
 from time import perf_counter
 
@@ -26,6 +25,9 @@ RETRY_AFTER = "10"
 LONGEST_NAME = 100
 """Characters of a delivery id or an event name; GitHub's are far shorter."""
 
+IS_JSON = {"Content-Type": "application/json"}
+
+_JSON = msgspec.json.Encoder()
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -58,7 +60,7 @@ class GithubHooks:
         kind, delivery = _name(request, "X-GitHub-Event"), _name(request, "X-GitHub-Delivery")
         await self._store(_translate(kind, delivery, body), delivery)
         log.debug("webhook accepted", forge="github", kind=kind, delivery=delivery)
-        return web.json_response({"event": kind, "delivery": delivery})
+        return web.Response(body=_JSON.encode({"event": kind, "delivery": delivery}), headers=IS_JSON)
 
     async def _store(self, messages: dict[str, Message | Encoded], delivery: str) -> None:
         try:
@@ -66,7 +68,7 @@ class GithubHooks:
                 if isinstance(message, GithubEvent) and len(message.payload) > LARGEST_MESSAGE:
                     reference = await self._payloads.keep(delivery, message.payload)
                     messages[key] = GithubEvent(kind=message.kind, dataref=reference)
-            await asyncio.gather(*(self._bus.publish(message, id=key) for key, message in messages.items()))
+            await self._bus.publish_all(messages)
         except NotStoredError as error:
             log.warning("webhook not stored", delivery=delivery, error=str(error))
             reason = "the event could not be stored; send it again"

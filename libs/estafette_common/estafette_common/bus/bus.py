@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
-from estafette_common.bus.delivery import next_try, obituary
+from estafette_common.bus.delivery import NotUnderstoodError, next_try, obituary
 from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
@@ -94,6 +94,12 @@ class Bus:
             raise NotStoredError(f"{message.subject}: not connected to NATS yet")
         await self._publisher.publish(message, id=id, after=after)
 
+    async def publish_all(self, messages: Mapping[str, Message | Encoded | LogChunk]) -> None:
+        """Return when JetStream has stored all messages; see `Publisher`."""
+        if not self._started:
+            raise NotStoredError("not connected to NATS yet")
+        await self._publisher.publish_all(messages)
+
     @property
     def jetstream(self) -> JetStreamContext:
         """The JetStream context, for readers that are no consumers."""
@@ -144,7 +150,7 @@ class Bus:
         )
         try:
             with handling(consumer.durable, envelope, message.headers or {}):
-                await handler(consumer.message.decode(message.data, message.headers or {}), envelope)
+                await handler(_decode(consumer.message, message), envelope)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  how it ended decides what becomes of it
             error = raised
         finally:
@@ -190,6 +196,17 @@ class Bus:
     def _stop_fetching(self) -> None:
         for subscriber in self._broker.subscribers:
             subscriber.running = False
+
+
+def _decode(kind: type[Message] | type[SealedLogChunk], message: Msg) -> Message | SealedLogChunk:
+    """Return what a message says. What names another job than its subject was told by who may not tell it."""
+    try:
+        decoded = kind.decode(message.data, message.headers or {})
+    except ValueError as error:
+        raise NotUnderstoodError(str(error)) from error
+    if decoded.subject != message.subject:
+        raise NotUnderstoodError(f"it belongs on {decoded.subject}")
+    return decoded
 
 
 async def _as_it_came(message: Any) -> Any:

@@ -9,6 +9,9 @@ from estafette_common.bus import subjects
 
 REASON_LENGTH = 500
 
+MOST_TRIES_TO_UNDERSTAND = 3
+"""Tries of a message that is not understood, however patient its consumer is."""
+
 
 class TemporaryError(Exception):
     """Trying again may help, after `delay` seconds or else after the consumer's backoff."""
@@ -22,12 +25,18 @@ class PermanentError(Exception):
     """Trying again cannot help."""
 
 
+class NotUnderstoodError(Exception):
+    """The message is not what its subject promises. A newer replica may understand it, so it is tried a few times."""
+
+
 def next_try(error: BaseException, *, tries: int, backoff: tuple[float, ...]) -> float | None:
     """Return the seconds until the next try of a message tried `tries` times, or nothing when there shall be none."""
     match error:
         case asyncio.CancelledError():  # we are stopping: a replica shall have it at once
             return 0.0
         case PermanentError():
+            return None
+        case NotUnderstoodError() if tries > MOST_TRIES_TO_UNDERSTAND:
             return None
         case _ if tries > len(backoff):
             return None

@@ -5,9 +5,10 @@ of a request each, see `bench/`.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import nats.errors
@@ -63,6 +64,10 @@ class Publisher(Protocol):
         """
         ...
 
+    async def publish_all(self, messages: Mapping[str, Message | Encoded | LogChunk]) -> None:
+        """Return when all messages, by their ids, are stored; raises as `publish` when one is not."""
+        ...
+
 
 class _Refusal(msgspec.Struct):
     err_code: int = 0
@@ -70,6 +75,7 @@ class _Refusal(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    stream: str = ""
     error: _Refusal | None = None
 
 
@@ -92,46 +98,69 @@ class JetStreamPublisher:
 
     async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
         """Return when the message is stored; see `Publisher`."""
-        envelope = Envelope(id=id, type=message.TYPE, source=self._source, time=datetime.now(UTC))
-        headers = envelope.headers(content_type=message.CONTENT_TYPE)
-        headers.update(message.headers)
-        if trace := traceparent():
-            headers["traceparent"] = trace
+        prepared = self._prepare(message, id, now=datetime.now(UTC), trace=traceparent())
         if after is not None:
-            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(after)
-        await self.store(message.subject, message.encode(), headers)
+            prepared.headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(after)
+        await self._store([prepared])
+
+    async def publish_all(self, messages: Mapping[str, Message | Encoded | LogChunk]) -> None:
+        """Return when all messages are stored; see `Publisher`."""
+        now, trace = datetime.now(UTC), traceparent()
+        await self._store([self._prepare(message, key, now=now, trace=trace) for key, message in messages.items()])
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Store a body as it is, with bounded tries. Raises as `publish` does."""
-        headers[Header.EXPECTED_STREAM] = stream_of(subject)
+        await self._store([_Prepared(subject, body, headers)])
+
+    def _prepare(self, message: Message | Encoded | LogChunk, id: str, *, now: datetime, trace: str) -> "_Prepared":
+        envelope = Envelope(id=id, type=message.TYPE, source=self._source, time=now)
+        headers = envelope.headers(content_type=message.CONTENT_TYPE)
+        headers.update(message.headers)
+        if trace:
+            headers["traceparent"] = trace
+        return _Prepared(message.subject, message.encode(), headers)
+
+    async def _store(self, messages: Sequence["_Prepared"]) -> None:
+        """Store messages; all of them again when one fails, for their ids keep a repeat harmless."""
         for pause in PAUSES:
             try:
-                await self._try(subject, body, headers)
+                await self._try(messages)
             except StreamFullError:
                 raise
             except NotStoredError as error:
-                log.warning("publish is tried again", subject=subject, error=str(error))
+                log.warning("publish is tried again", error=str(error))
                 await asyncio.sleep(pause)
             else:
                 return
-        await self._try(subject, body, headers)
+        await self._try(messages)
 
-    async def _try(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        token = str(next(self._tokens))
-        acknowledged: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = acknowledged
+    async def _try(self, messages: Sequence["_Prepared"]) -> None:
+        tokens: list[str] = []
+        at = messages[0]
         try:
-            await self._client.publish(subject, body, f"{self._inbox}.{token}", headers)
             async with asyncio.timeout(PUBACK_TIMEOUT):
-                answer = await acknowledged
+                for at in messages:
+                    tokens += [await self._send(at)]
+                for at, token in zip(messages, tokens, strict=True):
+                    _check(at.subject, await self._waiting[token])
         except nats.errors.MaxPayloadError as error:
-            raise TooLargeError(f"{subject}: {len(body)} bytes") from error
+            raise TooLargeError(f"{at.subject}: {len(at.body)} bytes") from error
         except (nats.errors.Error, TimeoutError) as error:
-            raise NotStoredError(f"{subject}: {error!r}") from error
+            raise NotStoredError(f"{at.subject}: {error!r}") from error
         finally:
+            for token in tokens:
+                self._waiting.pop(token).cancel()
+
+    async def _send(self, message: "_Prepared") -> str:
+        """Send a message and return the token of its acknowledgement."""
+        token = str(next(self._tokens))
+        self._waiting[token] = asyncio.get_running_loop().create_future()
+        try:
+            await self._client.publish(message.subject, message.body, f"{self._inbox}.{token}", message.headers)
+        except BaseException:
             del self._waiting[token]
-        if answer.error is not None:
-            _raise(subject, answer.error)
+            raise
+        return token
 
     async def _take_answer(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject.rpartition(".")[2])
@@ -144,10 +173,23 @@ class JetStreamPublisher:
             waiting.set_exception(NotStoredError(f"{status} no stream stores it"))
 
 
-def _raise(subject: str, error: _Refusal) -> None:
-    description = f"{subject}: {error.description} ({error.err_code})"
-    if error.err_code == NOT_NEXT:
+class _Prepared(NamedTuple):
+    """A message as it travels."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def _check(subject: str, answer: _Answer) -> None:
+    """Return if the answer says that the right stream stored the message."""
+    if answer.error is None:
+        if answer.stream != stream_of(subject):
+            raise NotStoredError(f"{subject}: stored by the stream {answer.stream}, which is not ours")
+        return
+    description = f"{subject}: {answer.error.description} ({answer.error.err_code})"
+    if answer.error.err_code == NOT_NEXT:
         raise NotNextError(description)
-    if error.err_code in NO_ROOM:
+    if answer.error.err_code in NO_ROOM:
         raise StreamFullError(description)
     raise NotStoredError(description)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 from nats.js import JetStreamContext, api
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from estafette_common.bus.messages.logs import SealedLogChunk
 from estafette_common.bus.messages.message import Message
@@ -47,8 +47,7 @@ async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
     try:
         have = (await jetstream.stream_info(stream.name)).config
     except NotFoundError:
-        await jetstream.add_stream(wanted)
-        log.info("stream created", stream=stream.name)
+        await _create_stream(jetstream, wanted)
         return
     stated = {name: value for name, value in wanted.as_dict().items() if value is not None}
     found = have.as_dict()
@@ -56,6 +55,16 @@ async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
     if drift:
         await jetstream.update_stream(have.evolve(**{name: getattr(wanted, name) for name in drift}))
         log.warning("stream drifted and was repaired", stream=stream.name, was=drift)
+
+
+async def _create_stream(jetstream: JetStreamContext, wanted: api.StreamConfig) -> None:
+    try:
+        await jetstream.add_stream(wanted)
+    except BadRequestError:
+        # nats-server 2.9 tells who comes second in the same moment that the subjects overlap with the stream itself
+        await jetstream.stream_info(str(wanted.name))
+    else:
+        log.info("stream created", stream=wanted.name)
 
 
 def _stream_config(stream: Stream) -> api.StreamConfig:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import asyncpg
 import msgspec
@@ -18,6 +18,9 @@ ATTEMPTS = 8
 
 RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a statement raises while the database is away; a server that shuts down says so in many ways."""
+
 CONNECT_EVERY = 0.5
 """Seconds between two tries to reach the database at the start."""
 
@@ -28,12 +31,20 @@ class Database:
     def __init__(self, url: str, *, connections: int = 5) -> None:
         self._url = url
         self._connections = connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The connections; ConnectionError until the database was there once."""
+        if self._pool is None:
+            raise ConnectionError("the database has not been reached yet")
+        return self._pool
 
     async def start(self) -> None:
         """Connect; waits until the database is there."""
         while True:
             try:
-                self.pool = await asyncpg.create_pool(
+                self._pool = await asyncpg.create_pool(
                     self._url, min_size=1, max_size=self._connections, init=_prepare, command_timeout=30
                 )
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
@@ -44,19 +55,21 @@ class Database:
 
     async def stop(self) -> None:
         """Close all connections."""
-        if hasattr(self, "pool"):
-            await self.pool.close()
+        if self._pool is not None:
+            await self._pool.close()
 
     async def ready(self) -> bool:
         """Return whether the database answers."""
         return bool(await self.pool.fetchval("SELECT true"))
 
-    async def transact(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def transact(
+        self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, isolation: Literal["serializable"] | None = None
+    ) -> T:
         """Run `work` in a transaction; again as a whole when the database asks for that (SQLSTATE 40001)."""
         for attempt in range(1, ATTEMPTS + 1):
             async with self.pool.acquire() as connection:
                 try:
-                    async with connection.transaction():
+                    async with connection.transaction(isolation=isolation):
                         return await work(cast("asyncpg.Connection[asyncpg.Record]", connection))
                 except RETRIED:
                     if attempt == ATTEMPTS:

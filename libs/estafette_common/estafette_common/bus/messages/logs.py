@@ -150,6 +150,11 @@ class SealedLogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its last entry is an `End`."""
     body: bytes
 
+    @property
+    def subject(self) -> str:
+        """Where this chunk was published."""
+        return fill(self.SUBJECT, kind=self.kind, job_id=self.job_id)
+
     @classmethod
     def pattern(cls) -> str:
         """Return the subject filter that matches every chunk."""
