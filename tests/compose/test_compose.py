@@ -104,7 +104,7 @@ def test_images_of_services_run_as_an_unprivileged_user(deployment: Deployment) 
     assert set(ours.values()) == {"10001:10001"}
 
 
-def test_an_image_holds_only_what_its_service_needs(deployment: Deployment) -> None:  # noqa: ARG001  built by it
+def test_an_image_holds_only_what_its_service_needs(deployment: Deployment) -> None:
     listed = "import importlib.metadata as m; print(*(d.name for d in m.distributions()))"
     found = docker("run", "--rm", "--entrypoint", "python", "estafette/webhook-ingress", "-P", "-c", listed).split()
     assert not {"asyncpg", "kubernetes-asyncio", "aiodocker", "pytest"} & set(found)

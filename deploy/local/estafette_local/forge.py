@@ -25,6 +25,7 @@ class FakeForge:
 
     def __init__(self, repositories: Path | None = None) -> None:
         self.statuses: list[dict[str, Any]] = []
+        self.installed: set[str] = set()
         """Accepted, oldest first; each with `owner`, `repo` and `sha` beside what was sent."""
         self.violations: list[str] = []
         """What requests did that GitHub's document does not allow."""
@@ -55,6 +56,7 @@ class FakeForge:
                 web.get("/repos/{owner}/{repo}/contents/{path:.+}", self._contents),
                 web.post("/repos/{owner}/{repo}/statuses/{sha}", self._create_status),
                 web.get("/repos/{owner}/{repo}/commits/{ref}/statuses", self._list_statuses),
+                web.get("/repos/{owner}/{repo}/installation", self._installation),
                 web.post("/app/installations/{installation_id}/access_tokens", self._token),
             ]
         )
@@ -106,6 +108,11 @@ class FakeForge:
         found = [status for status in self.statuses if status["sha"] == request.match_info["ref"]]
         return web.json_response(found[::-1])
 
+    async def _installation(self, request: web.Request) -> web.Response:
+        if request.match_info["owner"] not in self.installed:
+            return web.json_response({"message": "Not Found"}, status=404)
+        return web.json_response({"id": 7})
+
     async def _token(self, _: web.Request) -> web.Response:
         answer = {"token": "ghs_sample", "expires_at": "2099-01-01T00:00:00Z"}
         return web.json_response(answer, status=201)
@@ -152,7 +159,7 @@ def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 
     paths = []
     for path, operations in document["paths"].items():
-        if not ("/contents/" in path or "statuses" in path or path.endswith("/access_tokens")):
+        if not ("/contents/" in path or "statuses" in path or path.endswith(("/access_tokens", "}/installation"))):
             continue
         pattern = "/".join(
             ".+" if part == "{path}" else "[^/]+" if part.startswith("{") else re.escape(part)

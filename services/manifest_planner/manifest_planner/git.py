@@ -11,10 +11,7 @@ from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.subjects import token as safe_name
 from estafette_common.github.client import GithubClient
 
-from manifest_planner.planning import MANIFEST
-
-GITHUB = "github.com"
-"""The only server that is shown our credential."""
+from manifest_planner.planning import MANIFEST, clone_url
 
 ANSWERS_WITHIN = 60.0
 """Seconds for one call of git."""
@@ -31,8 +28,10 @@ class GitManifests:
     async def read(self, push: GitPushed) -> str | None:
         """Return the manifest at the pushed revision, or nothing. Raises TemporaryError when git cannot say."""
         repository = push.repository
-        url = self._clone_url.format(source=repository.source, owner=repository.owner, name=repository.name)
-        token = await self._github.token(push.installation) if repository.source == GITHUB else ""
+        url = clone_url(self._clone_url, repository)
+        token = ""
+        if self._github.may_see_tokens(url):
+            token = await self._github.token(repository.owner, repository.name, push.installation)
         environment = _environment(token)
         clone = self._cache / safe_name(repository.pipeline)
         if not (clone / "HEAD").exists():

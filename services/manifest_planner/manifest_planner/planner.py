@@ -9,7 +9,6 @@ from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
-from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import read
 from estafette_common.manifest.yaml import ManifestError
@@ -100,18 +99,16 @@ class Planner:
             return
         manifest = read(text)
         build = await self._add(build_id, push, text, manifest)
-        token = await self._sealer.clone_token(push.repository, push.installation)
-        sealed, key = self._sealer.seal(self._plan(build, push, manifest, clone_token=token))
+        url = planning.clone_url(self._clone_url, push.repository)
+        token = await self._sealer.clone_token(push.repository, url, push.installation)
+        sealed, key = self._sealer.seal(
+            planning.plan(build, push, manifest, clone_url=url, clone_token=token, server_url=self._server_url)
+        )
         requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
         await self._bus.publish(requested, id=cause.derive("job-requested"))
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
         await self._decide(push, cause, "started", f"push to {build.branch}", build.id)
         log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
-
-    def _plan(self, build: BuildRow, push: GitPushed, manifest: Manifest, *, clone_token: str) -> Plan:
-        return planning.plan(
-            build, push, manifest, clone_url=self._clone_url, clone_token=clone_token, server_url=self._server_url
-        )
 
     async def _add(
         self, build_id: str, push: GitPushed, text: str, manifest: Manifest | None, *, rejected: str = ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedStage, Version
+from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.manifest.model import Manifest, Semver
 from estafette_common.manifest.versions import compute
 
@@ -62,6 +62,11 @@ def version_of(manifest: Manifest | None, *, counter: int, branch: str, revision
     return compute(manifest.version or Semver(), counter=counter, branch=branch, revision=revision)
 
 
+def clone_url(template: str, repository: Repository) -> str:
+    """Return where a repository is cloned from."""
+    return template.format(source=repository.source, owner=repository.owner, name=repository.name)
+
+
 def plan(
     build: BuildRow, push: GitPushed, manifest: Manifest, *, clone_url: str, clone_token: str, server_url: str
 ) -> Plan:
@@ -73,7 +78,7 @@ def plan(
         repository=repository,
         branch=build.branch,
         revision=build.revision,
-        clone_url=clone_url.format(source=repository.source, owner=repository.owner, name=repository.name),
+        clone_url=clone_url,
         clone_token=clone_token,
         version=version_of(manifest, counter=build.counter, branch=build.branch, revision=build.revision),
         labels=manifest.labels,

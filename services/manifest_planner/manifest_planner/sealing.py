@@ -10,8 +10,6 @@ from manifest_planner.planning import MANIFEST
 
 JOB_KEY_BYTES = 32
 
-GITHUB = "github.com"
-
 
 class Sealer:
     """Seals plans."""
@@ -20,11 +18,11 @@ class Sealer:
         self._secret_key = secret_key
         self._github = github
 
-    async def clone_token(self, repository: Repository, installation: int | None) -> str:
-        """Return a token to clone with, in an envelope of the server's key; empty when there is none."""
-        if repository.source != GITHUB:  # the credential is GitHub's, and no other server shall see it
+    async def clone_token(self, repository: Repository, url: str, installation: int | None) -> str:
+        """Return a token to clone with from a URL, in an envelope of the server's key; empty when there is none."""
+        if not self._github.may_see_tokens(url):
             return ""
-        token = await self._github.clone_token(repository.name, installation)
+        token = await self._github.clone_token(repository.owner, repository.name, installation)
         return secrets.encrypt(token, key=self._secret_key) if token else ""
 
     def unusable(self, text: str, *, pipeline: str) -> list[str]:

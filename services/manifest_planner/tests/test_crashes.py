@@ -35,7 +35,7 @@ class Notebook:
         self.lasts = lasts
         self.told: list[Message | Encoded | LogChunk] = []
 
-    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:  # noqa: ARG002  as the protocol has it
+    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
         if len(self.told) == self.lasts:
             raise NotStoredError("the server is gone")
         self.told.append(message)
@@ -50,7 +50,7 @@ class Shelf:
     def __init__(self, text: str | None) -> None:
         self.text = text
 
-    async def read(self, push: GitPushed) -> str | None:  # noqa: ARG002  as the protocol has it
+    async def read(self, push: GitPushed) -> str | None:
         return self.text
 
 

@@ -28,7 +28,7 @@ class Notebook:
     def __init__(self) -> None:
         self.told: dict[str, Message | Encoded | LogChunk] = {}
 
-    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:  # noqa: ARG002  as the protocol has it
+    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
         self.told.setdefault(id, message)
 
     @property

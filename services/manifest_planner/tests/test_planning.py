@@ -64,7 +64,7 @@ def test_the_plan_holds_all_that_the_builder_needs() -> None:
         build,
         push(),
         read(MANIFEST),
-        clone_url="https://{source}/{owner}/{name}.git",
+        clone_url="https://github.com/acme/shop.git",
         clone_token="",
         server_url="http://ci",
     )

@@ -1,7 +1,7 @@
 """GitHub's REST API, as far as it is needed; its errors become ours: try again, or never."""
 
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import gidgethub
@@ -67,7 +67,7 @@ class GithubClient:
     ) -> str | None:
         """Return a file at a revision, or nothing when there is none. Raises TemporaryError or PermanentError."""
         url = f"{self._repository(owner, name)}/contents/{quote(path)}?ref={quote(revision, safe='')}"
-        token = await self.token(installation)
+        token = await self.token(owner, name, installation)
         headers = {"Accept": RAW, "User-Agent": AGENT, "X-GitHub-Api-Version": "2022-11-28"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         with translated(f"read {path}"):
@@ -84,7 +84,7 @@ class GithubClient:
         self, owner: str, name: str, revision: str, status: CommitStatus, *, installation: int | None
     ) -> None:
         """Add a status to a commit. Raises TemporaryError or PermanentError."""
-        api = await self._api(installation)
+        api = await self._api(owner, name, installation)
         with translated("add a commit status"):
             url = f"{self._repository(owner, name)}/statuses/{revision}"
             await api.post(url, data=status.model_dump(exclude_none=True))
@@ -93,27 +93,39 @@ class GithubClient:
         self, owner: str, name: str, revision: str, *, installation: int | None
     ) -> list[CommitStatus]:
         """Return the newest hundred statuses of a commit. Raises TemporaryError or PermanentError."""
-        api = await self._api(installation)
+        api = await self._api(owner, name, installation)
         with translated("read commit statuses"):
             found = await api.getitem(f"{self._repository(owner, name)}/commits/{revision}/statuses?per_page=100")
         return [CommitStatus.model_validate(each) for each in found]
 
-    async def token(self, installation: int | None) -> str:
-        """Return a token to act with: the one that was set, or one of the App's installation; empty for none."""
-        if self._app is None or installation is None:
-            return self._settings.github_token.get_secret_value()
+    def may_see_tokens(self, url: str) -> bool:
+        """Return whether a URL to clone from leads to GitHub itself, encrypted: no other server is shown a token."""
+        parts = urlsplit(url)
+        return parts.scheme == "https" and parts.hostname == self._settings.web_host
+
+    async def token(self, owner: str, name: str, installation: int | None) -> str:
+        """Return a token to act on a repository with: of the App where it is installed, else the one that was set.
+
+        Empty when there is none. `installation` is the one that the event came through, if any.
+        """
         with translated("get a token"):
-            return await self._app.of_installation(installation)
+            if self._app is not None:
+                installation = installation or await self._app.installation(owner, name)
+                if installation is not None:
+                    return await self._app.of_installation(installation)
+        return self._settings.github_token.get_secret_value()
 
-    async def clone_token(self, name: str, installation: int | None) -> str:
+    async def clone_token(self, owner: str, name: str, installation: int | None) -> str:
         """Return a token that a job may clone the repository with: of an App, one that reads nothing else."""
-        if self._app is None or installation is None:
-            return self._settings.github_token.get_secret_value()
         with translated("get a token to clone with"):
-            return await self._app.for_cloning(installation, name, good_for=CLONE_TOKEN_LIFE)
+            if self._app is not None:
+                installation = installation or await self._app.installation(owner, name)
+                if installation is not None:
+                    return await self._app.for_cloning(installation, name, good_for=CLONE_TOKEN_LIFE)
+        return self._settings.github_token.get_secret_value()
 
-    async def _api(self, installation: int | None) -> gidgethub.aiohttp.GitHubAPI:
-        token = await self.token(installation)
+    async def _api(self, owner: str, name: str, installation: int | None) -> gidgethub.aiohttp.GitHubAPI:
+        token = await self.token(owner, name, installation)
         return gidgethub.aiohttp.GitHubAPI(
             self._session, AGENT, oauth_token=token or None, base_url=self._settings.github_api_url
         )

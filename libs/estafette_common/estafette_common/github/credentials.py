@@ -5,12 +5,17 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 
+import gidgethub
 from gidgethub.abc import GitHubAPI
 from gidgethub.apps import get_jwt
 
 JWT_LIFE = 9 * 60
 """Seconds. GitHub takes ten minutes at most; the issue time is set back by one for clocks that differ."""
+
+INSTALLATION_KEPT = 10 * 60.0
+"""Seconds for which it is remembered whether, and as what, the App is installed on a repository."""
 
 JWT_RENEWED_AFTER = 7 * 60.0
 
@@ -59,6 +64,26 @@ class AppTokens:
         return await self._cache.get(
             (str(installation), repository), lambda: self._request(installation, limits), margin=good_for
         )
+
+    async def installation(self, owner: str, name: str) -> int | None:
+        """Return the installation of the App on a repository, or nothing when there is none.
+
+        For events that did not come through the App, such as those of a webhook of the repository itself.
+        """
+        return int(await self._cache.get(("installation", owner, name), lambda: self._find(owner, name))) or None
+
+    async def _find(self, owner: str, name: str) -> _Kept:
+        try:
+            found = await self._api.getitem(
+                "/repos/{owner}/{name}/installation",
+                {"owner": owner, "name": name},
+                jwt=await self._cache.get(("jwt",), self._sign),
+            )
+        except gidgethub.BadRequest as error:
+            if error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            found = {"id": 0}
+        return _Kept(str(found["id"]), time.time() + INSTALLATION_KEPT)
 
     async def _request(self, installation: int, limits: dict[str, object]) -> _Kept:
         answer = await self._api.post(

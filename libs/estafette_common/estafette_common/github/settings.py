@@ -1,8 +1,10 @@
 """How GitHub is reached."""
 
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,6 +17,17 @@ class GithubSettings(BaseSettings):
     github_token: SecretStr = Field(SecretStr(""), description="A token that reads contents and writes statuses.")
     github_app_id: str = Field("", description="Id of a GitHub App to act as, instead of a token.")
     github_app_key_file: Path | None = Field(None, description="The App's private key, PEM.")
+
+    @model_validator(mode="after")
+    def _app_has_its_key(self) -> Self:
+        if self.github_app_id and (self.github_app_key_file is None or not self.github_app_key_file.is_file()):
+            raise ValueError("a GitHub App needs its private key: set ESTAFETTE_GITHUB_APP_KEY_FILE to a readable file")
+        return self
+
+    @property
+    def web_host(self) -> str:
+        """Where GitHub serves git: `github.com`, or the host of an Enterprise server (`https://<host>/api/v3`)."""
+        return (urlsplit(self.github_api_url).hostname or "").removeprefix("api.")
 
     @property
     def is_set(self) -> bool:

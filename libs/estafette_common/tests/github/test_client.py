@@ -181,7 +181,7 @@ async def test_an_app_signs_with_its_key_and_keeps_the_token(
 
     client = await connect(await serve(answer), github_app_id="12", github_app_key_file=key_file)
 
-    assert [await client.token(7), await client.token(7)] == ["ghs_1", "ghs_1"]
+    assert [await client.token("acme", "shop", 7), await client.token("acme", "shop", 7)] == ["ghs_1", "ghs_1"]
     [token] = signed
     assert jwt.decode(token, app_key.public_key(), algorithms=["RS256"])["iss"] == "12"
 
@@ -195,6 +195,43 @@ async def test_callers_at_once_share_one_token(serve: Serve, connect: Connect, k
 
     client = await connect(await serve(answer), github_app_id="12", github_app_key_file=key_file)
 
-    await asyncio.gather(*(client.token(7) for _ in range(4)))
+    await asyncio.gather(*(client.token("acme", "shop", 7) for _ in range(4)))
 
     assert len(asked) == 1
+
+
+@needs_openapi
+async def test_an_app_finds_its_installation_when_the_event_names_none(
+    forge: FakeForge, connect: Connect, key_file: Path
+) -> None:
+    forge.installed.add("acme")
+    client = await connect(forge.url, github_app_id="12", github_app_key_file=key_file, github_token="fallback")
+
+    assert await client.token("acme", "shop", None) == "ghs_sample"
+    assert await client.clone_token("acme", "shop", None) == "ghs_sample"
+    assert await client.token("somebody", "else", None) == "fallback"
+
+
+@pytest.mark.parametrize("key", [None, Path("/nowhere/app.pem")])
+def test_an_app_without_its_key_is_refused_at_the_start(key: Path | None) -> None:
+    with pytest.raises(ValueError, match="ESTAFETTE_GITHUB_APP_KEY_FILE"):
+        GithubSettings(github_app_id="12", github_app_key_file=key)
+
+
+@pytest.mark.parametrize(
+    ("api", "url", "may"),
+    [
+        ("https://api.github.com", "https://github.com/acme/shop.git", True),
+        ("https://api.github.com", "http://github.com/acme/shop.git", False),
+        ("https://api.github.com", "https://git.example.com/acme/shop.git", False),
+        ("https://api.github.com", "https://github.com.example.com/acme/shop.git", False),
+        ("https://api.github.com", "https://x@example.com/github.com/shop.git", False),
+        ("https://api.github.com", "file:///repositories/acme/shop.git", False),
+        ("https://ghe.example.com/api/v3", "https://ghe.example.com/acme/shop.git", True),
+        ("https://ghe.example.com/api/v3", "https://github.com/acme/shop.git", False),
+    ],
+)
+async def test_only_github_itself_is_shown_a_token(connect: Connect, api: str, url: str, *, may: bool) -> None:
+    client = await connect(api)
+
+    assert client.may_see_tokens(url) is may
