@@ -1,4 +1,4 @@
-"""Cases of triggers that were executed against the reference; ESTAFETTE_CONFORMANCE names the folder that holds them."""
+"""Triggers decide as the reference did; ESTAFETTE_CONFORMANCE names the folder of the cases."""
 
 import json
 import os

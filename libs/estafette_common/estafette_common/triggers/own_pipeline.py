@@ -6,10 +6,12 @@ from dataclasses import replace
 from estafette_common.triggers.model import (
     SELF,
     BitbucketTrigger,
+    Filter,
     GithubTrigger,
     PipelineTrigger,
     ReleaseTrigger,
     Trigger,
+    WrittenTrigger,
 )
 
 
@@ -18,13 +20,22 @@ def replace_self(trigger: Trigger, pipeline: str) -> Trigger:
 
     As in the reference, `git.repository` keeps it.
     """
-    match trigger.filter:
-        case PipelineTrigger(name=name) | ReleaseTrigger(name=name) as filter if name == SELF:
-            return replace(trigger, filter=replace(filter, name=pipeline))
-        case GithubTrigger(repository=name) | BitbucketTrigger(repository=name) as filter if name == SELF:
-            return replace(trigger, filter=replace(filter, repository=pipeline))
+    return replace(trigger, filter=_of(trigger.filter, pipeline))
+
+
+def replace_written_self(trigger: WrittenTrigger, pipeline: str) -> WrittenTrigger:
+    """Return a trigger as it is written, with `self` replaced likewise."""
+    return replace(trigger, filters=tuple(_of(each, pipeline) for each in trigger.filters))
+
+
+def _of(filter: Filter, pipeline: str) -> Filter:
+    match filter:
+        case PipelineTrigger(name=name) | ReleaseTrigger(name=name) if name == SELF:
+            return replace(filter, name=pipeline)
+        case GithubTrigger(repository=name) | BitbucketTrigger(repository=name) if name == SELF:
+            return replace(filter, repository=pipeline)
         case _:
-            return trigger
+            return filter
 
 
 def all_triggers(
