@@ -4,7 +4,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 PYTHON = uv run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-faults test-compose check format bench bench-ingress bench-push-to-log images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-faults test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -31,19 +31,25 @@ test-faults: ## kill each service, and the servers, in the middle of a build
 test-compose: ## build the images, bring docker-compose.yml up, push, take it down (skipped without Docker)
 	$(PYTHON) pytest tests/compose
 
+fuzz: ## read manifests made by a fuzzer for a minute
+	$(PYTHON) --with 'atheris>=3.0,<3.1' python tests/fuzz/manifest.py -max_total_time=60 -print_final_stats=1
+
 check: ## format, lint, types, module boundaries, the page's types
 	deploy/local/check
 
 format: ## put every Python file into shape
 	$(PYTHON) ruff format . && $(PYTHON) ruff check --fix .
 
-bench: bench-ingress bench-push-to-log ## all measurements
+bench: bench-ingress bench-push-to-log bench-manifest ## all measurements
 
 bench-ingress: ## webhooks per second beside bare aiohttp
 	$(PYTHON) python bench/ingress.py
 
 bench-push-to-log: ## time from a push to its first log line beside a bare docker run
 	$(PYTHON) python bench/push_to_log.py
+
+bench-manifest: ## time to read a manifest beside the bare YAML loader
+	$(PYTHON) python bench/manifest.py
 
 images: ## build the image of every service
 	docker compose build

@@ -10,8 +10,7 @@ from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
 from estafette_common.manifest.model import Manifest
-from estafette_common.manifest.reading import read
-from estafette_common.manifest.yaml import ManifestError
+from estafette_common.manifest.reading import check, read
 
 from manifest_planner import planning
 from manifest_planner.builds import Builds, NewBuild
@@ -84,10 +83,9 @@ class Planner:
 
     def _rejection(self, push: GitPushed, text: str) -> tuple[str, list[str]] | None:
         """Return the step that fails and what it says, or nothing when the manifest can be built."""
-        try:
-            read(text)
-        except ManifestError as error:
-            return VALIDATE_MANIFEST, [str(finding) for finding in error.findings]
+        obstacles = planning.obstacles(check(text))
+        if obstacles:
+            return VALIDATE_MANIFEST, [str(finding) for finding in obstacles]
         wrong = self._sealer.unusable(text, pipeline=push.repository.pipeline)
         return (VALIDATE_SECRETS, wrong) if wrong else None
 

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
-from estafette_common.manifest.model import Manifest, Semver
+from estafette_common.manifest.findings import Finding
+from estafette_common.manifest.model import Manifest
+from estafette_common.manifest.reading import Checked
 from estafette_common.manifest.versions import compute
 
 MANIFEST = ".estafette.yaml"
+
+ENDS_A_BUILD = ("when", "unsupported")
+"""Warnings in stages with which a build could only fail."""
+
+OF_A_BUILD = ("stages.", "pipelines.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,15 @@ def ignored_before_reading(push: GitPushed) -> Ignored | None:
     return None
 
 
+def obstacles(checked: Checked) -> tuple[Finding, ...]:
+    """Return what keeps a push from being built: errors, and what in its stages is only told when it is due."""
+    if checked.manifest is None:
+        return checked.errors
+    return tuple(
+        found for found in checked.findings if found.rule in ENDS_A_BUILD and found.path.startswith(OF_A_BUILD)
+    )
+
+
 def no_manifest(push: GitPushed) -> Ignored:
     """Return why a push without a manifest is no build."""
     return Ignored(f"there is no {MANIFEST} at {push.revision}")
@@ -59,7 +75,7 @@ def version_of(manifest: Manifest | None, *, counter: int, branch: str, revision
     """Return the version of a build; one whose manifest is not valid has just its counter."""
     if manifest is None:
         return Version(version=str(counter), counter=counter)
-    return compute(manifest.version or Semver(), counter=counter, branch=branch, revision=revision)
+    return compute(manifest.version, counter=counter, branch=branch, revision=revision)
 
 
 def clone_url(template: str, repository: Repository) -> str:

@@ -1,35 +1,39 @@
 """The version of a build, from what the manifest says and the build's counter, branch and revision."""
 
 import re
+from collections.abc import Iterable
 
 import re2
 
-from estafette_common.jobs.plan import Version
-from estafette_common.manifest.model import Custom, Semver
+from estafette_common.jobs.plan import Version as BuildVersion
+from estafette_common.manifest.model import Semver, Version
 
 PLACEHOLDER = re.compile(r"\{\{\s*(\w*)\s*\}\}")
 PLACEHOLDERS = ("auto", "branch", "revision")
 LONGEST_LABEL = 63
+QUOTED = 100
+"""Characters of a template that a finding repeats."""
 
 
-def unknown_placeholder(template: str) -> str | None:
-    """Return the first placeholder that means nothing, or nothing when all do."""
-    for name in PLACEHOLDER.findall(template):
-        if name not in PLACEHOLDERS:
-            return str(name)
-    return None
+def template_fault(template: str) -> str:
+    """Return what is wrong with a template, or nothing: only placeholders may stand in double braces."""
+    if "{{" not in PLACEHOLDER.sub(lambda found: "" if found[1] in PLACEHOLDERS else found[0], template):
+        return ""
+    known = ", ".join(f"{{{{{each}}}}}" for each in PLACEHOLDERS)
+    return f"{template[:QUOTED]!r} holds something else in double braces than {known}"
 
 
-def compute(version: Semver | Custom, *, counter: int, branch: str, revision: str) -> Version:
+def compute(version: Version, *, counter: int, branch: str, revision: str) -> BuildVersion:
     """Return the version of a build."""
     values = {"auto": str(counter), "branch": branch, "revision": revision}
-    if isinstance(version, Custom):
-        return Version(version=_render(version.label_template, values), counter=counter)
-    patch = _render(version.patch, values)
-    label = _label(version.label_template, values)
-    number = f"{version.major}.{version.minor}.{patch}"
-    full = number if not label or _is_release_branch(version, branch) else f"{number}-{label}"
-    return Version(version=full, major=version.major, minor=version.minor, patch=patch, label=label, counter=counter)
+    if version.custom is not None:
+        return BuildVersion(version=_render(version.custom.label_template, values), counter=counter)
+    semver = version.semver or Semver()
+    patch = _render(semver.patch, values)
+    label = _label(semver.label_template, values)
+    number = f"{semver.major}.{semver.minor}.{patch}"
+    full = number if not label or is_release_branch(semver.release_branch, branch) else f"{number}-{label}"
+    return BuildVersion(version=full, major=semver.major, minor=semver.minor, patch=patch, label=label, counter=counter)
 
 
 def _render(template: str, values: dict[str, str]) -> str:
@@ -50,11 +54,11 @@ def sanitise(text: str) -> str:
     return label.lstrip("0123456789-")[:LONGEST_LABEL].rstrip("-")
 
 
-def _is_release_branch(version: Semver, branch: str) -> bool:
+def is_release_branch(patterns: Iterable[str], branch: str) -> bool:
     """Each pattern stands for itself or is a regular expression for the whole name (RE2); a broken one matches none."""
     options = re2.Options()
     options.log_errors = False
-    for wanted in version.release_branch:
+    for wanted in patterns:
         try:
             if re2.compile(wanted.strip(), options).fullmatch(branch):
                 return True

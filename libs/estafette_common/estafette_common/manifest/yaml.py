@@ -1,10 +1,11 @@
 """YAML as nodes that know their place in the file, within limits that keep hostile input harmless."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from yaml import MappingNode, Node, ScalarNode, SequenceNode
+from yaml import Node
+
+from estafette_common.manifest.findings import Finding, ManifestError
 
 LARGEST = 512 * 1024
 """Characters of a manifest."""
@@ -15,47 +16,29 @@ DEEPEST = 50
 MOST_NODES = 50_000
 MOST_ALIASES = 100
 
-FILE = ".estafette.yaml"
+_DEEP = "\n" + " " * (DEEPEST // 2 - 1)
+"""Each level of a block is indented more than the one around it, or begins in its line."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something wrong in a manifest; line and column count from 1."""
-
-    path: str
-    line: int
-    column: int
-    message: str
-
-    def __str__(self) -> str:
-        """Return the finding as one line: where, what, and what to write instead."""
-        where = f"{FILE}:{self.line}:{self.column}"
-        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
-
-
-class ManifestError(Exception):
-    """A manifest is not valid; `findings` say why, in the order of the file."""
-
-    def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__("\n".join(str(finding) for finding in findings))
-        self.findings = findings
+_SEVERAL_IN_A_LINE = ("- -", "- ?", "-  ", "-\t", "? ", "?\t")
 
 
 def compose(text: str) -> Node | None:
     """Return the first document of a text, or nothing when it is empty. Raises ManifestError."""
     if len(text) > LARGEST:
-        raise ManifestError((Finding(path="", line=1, column=1, message=f"longer than {LARGEST} characters"),))
+        raise _refusal("too-large", f"longer than {LARGEST} characters")
     try:
         _guard(text)
         return next(yaml.compose_all(text, Loader=yaml.CBaseLoader), None)
     except yaml.YAMLError as error:
-        raise ManifestError((_of_yaml(error),)) from None
+        raise _of_yaml(error) from None
     except UnicodeEncodeError:
-        raise ManifestError((Finding(path="", line=1, column=1, message="not text that UTF-8 can hold"),)) from None
+        raise _refusal("yaml", "not text that UTF-8 can hold") from None
 
 
 def _guard(text: str) -> None:
     """Count before composing: composing recurses in C and follows aliases."""
+    if not _may_exceed(text):
+        return
     depth = aliases = 0
     for nodes, event in enumerate(yaml.parse(text, Loader=yaml.CBaseLoader), start=1):
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -68,19 +51,28 @@ def _guard(text: str) -> None:
             return
         if depth > DEEPEST or nodes > MOST_NODES or aliases > MOST_ALIASES:
             limit = f"at most {DEEPEST} levels, {MOST_NODES} nodes and {MOST_ALIASES} aliases are read"
-            raise ManifestError((finding(event.start_mark, "", f"too deep or too large: {limit}"),))
+            raise _refusal("too-large", f"too deep or too large: {limit}", event.start_mark)
 
 
-def finding(mark: Any, path: str, message: str) -> Finding:
-    """Return a finding at a mark of the parser."""
-    return Finding(path=path, line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1, message=message)
+def _may_exceed(text: str) -> bool:
+    """Return whether a text could be far beyond the limits: few can, and counting events costs as much as loading."""
+    brackets = text.count("[") + text.count("{") - text.count("${")
+    return (
+        len(text) > MOST_NODES
+        or text.count("*") > MOST_ALIASES
+        or brackets > DEEPEST // 2
+        or _DEEP in text
+        or any(each in text for each in _SEVERAL_IN_A_LINE)
+    )
 
 
-def _of_yaml(error: yaml.YAMLError) -> Finding:
+def _refusal(rule: str, message: str, mark: Any = None) -> ManifestError:
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return ManifestError((Finding(rule=rule, path="", line=line, column=column, message=message),))
+
+
+def _of_yaml(error: yaml.YAMLError) -> ManifestError:
     if isinstance(error, yaml.MarkedYAMLError):
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        return finding(error.problem_mark or error.context_mark, "", f"not valid YAML: {reason}")
-    return Finding(path="", line=1, column=1, message="not valid YAML: characters that YAML does not allow")
-
-
-__all__ = ["Finding", "ManifestError", "MappingNode", "Node", "ScalarNode", "SequenceNode", "compose", "finding"]
+        return _refusal("yaml", f"not valid YAML: {reason}", error.problem_mark or error.context_mark)
+    return _refusal("yaml", "not valid YAML: characters that YAML does not allow")

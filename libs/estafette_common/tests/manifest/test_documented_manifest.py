@@ -1,33 +1,69 @@
-"""What docs/manifest.md says of keys, defaults and errors is what the code does."""
+"""What docs/manifest.md says of keys, defaults and errors is what the code does. Run it to renew the tables."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from estafette_common.manifest import when
-from estafette_common.manifest.model import Custom, Semver, Stage
-from estafette_common.manifest.reading import READ_HERE, READ_LATER, read
-from estafette_common.manifest.yaml import ManifestError
+from estafette_common.manifest.findings import ManifestError
+from estafette_common.manifest.model import Custom, Manifest, Semver
+from estafette_common.manifest.parsing import MANIFEST_KEYS
+from estafette_common.manifest.reading import check, read
+from estafette_common.manifest.reference import KEYS
+from estafette_common.manifest.schema import schema
 
-DOCUMENT = (Path(__file__).parents[4] / "docs" / "manifest.md").read_text()
+FILE = Path(__file__).parents[4] / "docs" / "manifest.md"
+DOCUMENT = FILE.read_text()
 
 ACCEPTED = re.findall(r"```yaml\n(.*?)```", DOCUMENT, flags=re.DOTALL)
 REFUSED = re.findall(r"```yaml refused\n(.*?)```\n\n```text\n(.*?)```", DOCUMENT, flags=re.DOTALL)
 
-MINIMAL = "stages: {build: {image: busybox:latest}}"
+TABLE = re.compile(r"(<!-- keys: (\w+) -->\n)(?:\n\|.*?\n(?=\n))?", flags=re.DOTALL)
 
 
-def table_with(heading: str) -> dict[str, str]:
-    """Return the last cell of each row by the texts in its first, of the table with this heading."""
-    _, _, rest = DOCUMENT.partition(f"{heading}\n")
-    _, *rows = rest.partition("\n\n")[0].splitlines()
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {name: row[-1] for row in cells for name in re.findall(r"`([^`]+)`", row[0])}
+def with_tables(document: str) -> str:
+    """Return the document with each table of keys as the code has it."""
+    kinds = {kind.__name__: keys for kind, keys in KEYS.items()}
+
+    def table(found: re.Match[str]) -> str:
+        rows = [f"| `{key}` | {told.meaning} | {told.default} |" for key, told in kinds[found[2]].items()]
+        return "\n".join([f"{found[1]}", "| key | meaning | default |", "|---|---|---|", *rows, ""])
+
+    return TABLE.sub(table, document)
+
+
+def test_the_tables_of_keys_are_those_of_the_code() -> None:
+    assert with_tables(DOCUMENT) == DOCUMENT
+
+
+def test_every_part_of_a_manifest_has_a_table() -> None:
+    assert set(re.findall(r"<!-- keys: (\w+) -->", DOCUMENT)) == {kind.__name__ for kind in KEYS}
+
+
+def test_the_reference_names_every_key_that_is_read() -> None:
+    assert {*KEYS[Manifest], "pipelines"} == set(MANIFEST_KEYS)
 
 
 @pytest.mark.parametrize("example", ACCEPTED)
-def test_every_example_is_read(example: str) -> None:
-    assert read(example).stages
+def test_every_example_is_read_without_a_finding(example: str) -> None:
+    assert [found for found in check(example).findings if found.rule != "unsupported"] == []
+
+
+def test_every_key_has_an_example() -> None:
+    shown = {key for example in ACCEPTED for key in _keys(yaml.safe_load(example))}
+    documented = {key for kind, keys in KEYS.items() for key in keys}
+
+    assert documented - shown - {"event"} == set()
+
+
+def _keys(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        return {str(key) for key in node} | {key for value in node.values() for key in _keys(value)}
+    if isinstance(node, list):
+        return {key for item in node for key in _keys(item)}
+    return set()
 
 
 def test_every_example_is_shown_as_read_or_as_refused_with_its_findings() -> None:
@@ -42,47 +78,20 @@ def test_what_is_refused_is_told_in_these_words(example: str, findings: str) -> 
     assert f"{caught.value}\n" == findings
 
 
-def test_the_keys_of_the_top_level_are_all_there_are() -> None:
-    top, later = table_with("| key | meaning | default |"), table_with("| accepted without effect | |")
+def test_the_defaults_are_as_they_are_told() -> None:
+    manifest = read("stages: {build: {image: 'busybox:1.36'}}")
+    [stage] = manifest.stages
+    told = {(kind.__name__, key): text.default for kind, keys in KEYS.items() for key, text in keys.items()}
 
-    assert (set(top), set(later)) == (set(READ_HERE), set(READ_LATER))
-
-
-@pytest.mark.parametrize("key", READ_LATER)
-def test_what_has_no_effect_yet_changes_nothing(key: str) -> None:
-    assert read(f"{key}: {{a: b}}\n{MINIMAL}") == read(MINIMAL)
-
-
-def test_the_defaults_of_a_version_are_as_they_are_told() -> None:
-    told = table_with("| key | default |")
-    semver, custom = Semver(), Custom()
-
-    release_branches = told.pop("semver.releaseBranch")
-    assert re.findall(r"`([^`]+)`", release_branches) == list(semver.release_branch)
-    assert {key: default.strip("`") for key, default in told.items()} == {
-        "semver.major": str(semver.major),
-        "semver.minor": str(semver.minor),
-        "semver.patch": semver.patch,
-        "semver.labelTemplate": semver.label_template,
-        "custom.labelTemplate": custom.label_template,
-    }
-
-
-def test_the_defaults_of_a_stage_are_as_they_are_told() -> None:
-    told = table_with("## A stage\n\n| key | meaning | default |")
-    stage = Stage(name="build")
-
-    assert {key: told[key].strip("`") for key in ("shell", "workDir", "when", "autoInjected")} == {
-        "shell": stage.shell,
-        "workDir": stage.work_dir,
-        "when": stage.when,
-        "autoInjected": str(stage.auto_injected).lower(),
-    }
-
-
-@pytest.mark.parametrize("key", ["name", "runCommandsInForeground"])
-def test_keys_of_a_stage_without_effect_change_nothing(key: str) -> None:
-    assert read(f"stages: {{build: {{image: busybox:latest, {key}: true}}}}") == read(MINIMAL)
+    assert manifest.version.semver == Semver()
+    assert [told["Semver", key] for key in ("major", "minor", "patch", "labelTemplate")] == [
+        f"`{value}`" for value in (Semver().major, Semver().minor, Semver().patch, Semver().label_template)
+    ]
+    assert re.findall(r"`(\w+)`", told["Semver", "releaseBranch"]) == list(Semver().release_branch)
+    assert told["Custom", "labelTemplate"] == f"`{Custom().label_template}`"
+    assert f"`{stage.when}`" == told["Stage", "when"]
+    assert told["Stage", "shell"].startswith(f"`{stage.shell}`")
+    assert told["Stage", "workDir"].startswith(f"`{stage.work_dir}`")
 
 
 def test_only_the_values_of_a_stage_are_typed() -> None:
@@ -96,3 +105,16 @@ def test_every_variable_of_a_condition_is_documented() -> None:
     [row] = [line for line in DOCUMENT.splitlines() if line.startswith("| variables |")]
 
     assert set(re.findall(r"`([a-z]+)`", row)) - {"succeeded", "failed", "estafette"} == when.NAMES
+
+
+def test_the_schema_takes_every_example_and_refuses_unknown_keys() -> None:
+    jsonschema = pytest.importorskip("jsonschema_rs")
+    validator = jsonschema.validator_for(schema())
+
+    assert [example for example in ACCEPTED if not validator.is_valid(yaml.safe_load(example))] == []
+    assert not validator.is_valid({"lables": {}})
+    assert not validator.is_valid({"stages": {"a": {"commands": "make"}}})
+
+
+if __name__ == "__main__":
+    FILE.write_text(with_tables(DOCUMENT))

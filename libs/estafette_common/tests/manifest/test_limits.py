@@ -1,10 +1,11 @@
 """What a manifest that means harm, or was written by mistake, can and cannot do to who reads it."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from estafette_common.manifest.findings import ManifestError
 from estafette_common.manifest.reading import read
-from estafette_common.manifest.yaml import ManifestError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,7 +133,7 @@ def test_an_endless_major_version_is_told() -> None:
 
 @pytest.mark.parametrize("key", ["[a, b]", "{a: b}", "&k [*k]"])
 def test_a_property_whose_key_is_a_list_or_map_is_told(key: str) -> None:
-    with pytest.raises(ManifestError, match="a key that is a list or map"):
+    with pytest.raises(ManifestError, match="a key is a list or map"):
         read(f"stages:\n  a:\n    image: x\n    p:\n      ? {key}\n      : v\n")
 
 
@@ -154,7 +155,7 @@ def test_the_findings_of_a_large_file_fit_into_a_message() -> None:
 
 def test_a_finding_repeats_no_more_than_a_line_of_the_file() -> None:
     with pytest.raises(ManifestError) as caught:
-        read(f"stages: {{a: {{image: x, when: '{'x' * 100_000}'}}}}")
+        read(f"version: {{custom: {{labelTemplate: '{{{{{'x' * 100_000}'}}}}\nstages: {{a: {{image: x}}}}")
 
     assert len(str(caught.value)) < 1_000
 
@@ -171,3 +172,12 @@ def test_a_finding_repeats_no_more_than_a_line_of_the_file() -> None:
 def test_nul_is_told(text: str) -> None:
     with pytest.raises(ManifestError):
         read(text)
+
+
+CRASHES = sorted((Path(__file__).parents[4] / "tests" / "fuzz" / "crashes").glob("*-*"))
+
+
+@pytest.mark.parametrize("file", CRASHES, ids=lambda file: file.name)
+def test_what_a_fuzzer_once_broke_it_with_is_read_or_told(file: Path) -> None:
+    with suppress(ManifestError):
+        read(file.read_bytes().decode(errors="surrogateescape"))

@@ -7,6 +7,7 @@ from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.manifest import secrets, versions, when
 from estafette_common.manifest.environment import dns_safe, expand, stage_variables, upper_snake
 from estafette_common.manifest.model import Custom, Semver
+from estafette_common.manifest.model import Version as Numbering
 
 KEY = b"0123456789abcdef0123456789abcdef"
 VARIABLES = {"status": "succeeded", "branch": "feature/x' || true || '", "ESTAFETTE_GIT_BRANCH": "main"}
@@ -54,7 +55,9 @@ def test_a_broken_expression_is_told(expression: str) -> None:
     ],
 )
 def test_a_version_is_computed(version: Semver | Custom, branch: str, expected: str) -> None:
-    assert versions.compute(version, counter=7, branch=branch, revision="abcdef0123").version == expected
+    numbering = Numbering(semver=version) if isinstance(version, Semver) else Numbering(custom=version)
+
+    assert versions.compute(numbering, counter=7, branch=branch, revision="abcdef0123").version == expected
 
 
 def test_a_secret_survives_its_envelope() -> None:

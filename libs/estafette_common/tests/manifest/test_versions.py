@@ -2,7 +2,7 @@ import re
 
 import pytest
 from estafette_common.manifest import versions
-from estafette_common.manifest.model import Custom, Semver
+from estafette_common.manifest.model import Custom, Semver, Version
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,13 +10,17 @@ REVISION = "81f3c0de5b7a4d2e9c1f6a8b0d3e5f7a9b1c3d5e"
 BRANCHES = st.text() | st.text("aZ9-/.", max_size=80)
 
 
+def version_of(spec: Semver | Custom) -> Version:
+    return Version(semver=spec) if isinstance(spec, Semver) else Version(custom=spec)
+
+
 def compute(spec: Semver | Custom, *, branch: str = "topic") -> str:
-    return versions.compute(spec, counter=42, branch=branch, revision=REVISION).version
+    return versions.compute(version_of(spec), counter=42, branch=branch, revision=REVISION).version
 
 
 @given(BRANCHES)
 def test_any_branch_gives_a_label_that_a_host_may_have(branch: str) -> None:
-    label = versions.compute(Semver(), counter=42, branch=branch, revision=REVISION).label
+    label = versions.compute(version_of(Semver()), counter=42, branch=branch, revision=REVISION).label
 
     assert re.fullmatch(r"([a-z]([a-z0-9-]{0,61}[a-z0-9])?)?", label or "")
 
@@ -79,7 +83,7 @@ def test_a_release_branch_is_matched_whole(pattern: str, branch: str, released: 
 
 
 def test_a_release_branch_has_a_label_of_its_own() -> None:
-    assert versions.compute(Semver(), counter=42, branch="main", revision=REVISION).label == "main"
+    assert versions.compute(version_of(Semver()), counter=42, branch="main", revision=REVISION).label == "main"
 
 
 def test_placeholders_in_a_branch_are_not_replaced() -> None:
@@ -91,7 +95,7 @@ def test_a_custom_version_is_its_template() -> None:
 
 
 def test_the_patch_is_what_the_manifest_says() -> None:
-    assert versions.compute(Semver(patch="3"), counter=42, branch="main", revision=REVISION).patch == "3"
+    assert versions.compute(version_of(Semver(patch="3")), counter=42, branch="main", revision=REVISION).patch == "3"
 
 
 @pytest.mark.parametrize("branch", ["a---b", "a-----b"])

@@ -1,0 +1,1 @@
+"""The command `estafette`: manifests checked, shown and migrated; owns nothing."""

@@ -1,0 +1,22 @@
+"""`estafette`, or `python -m cli`."""
+
+import typer
+
+from cli import manifests
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(manifests.app, name="manifest")
+
+
+@app.callback()
+def estafette() -> None:
+    """Estafette, resilient and scalable CI."""
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
