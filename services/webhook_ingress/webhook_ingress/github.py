@@ -9,7 +9,7 @@ from aiohttp import web
 from estafette_common.bus import identity
 from estafette_common.bus.messages.events import GithubEvent
 from estafette_common.bus.messages.message import Encoded, Message
-from estafette_common.bus.publishing import NotStoredError, Publisher
+from estafette_common.bus.publishing import GroupPublisher, NotStoredError
 from estafette_common.telemetry import doing
 
 from webhook_ingress.metrics import ANSWERED, SECONDS
@@ -34,7 +34,7 @@ _JSON_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class GithubHooks:
     """Takes GitHub's webhooks."""
 
-    def __init__(self, bus: Publisher, payloads: Payloads, secret: str) -> None:
+    def __init__(self, bus: GroupPublisher, payloads: Payloads, secret: str) -> None:
         self._bus = bus
         self._payloads = payloads
         self._secret = secret.encode()

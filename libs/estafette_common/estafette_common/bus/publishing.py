@@ -64,6 +64,10 @@ class Publisher(Protocol):
         """
         ...
 
+
+class GroupPublisher(Protocol):
+    """What a sender of thousands a second needs: messages that belong together are waited for together."""
+
     async def publish_all(self, messages: Mapping[str, Message | Encoded | LogChunk]) -> None:
         """Return when all messages, by their ids, are stored; raises as `publish` when one is not."""
         ...
