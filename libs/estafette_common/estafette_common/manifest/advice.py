@@ -68,7 +68,7 @@ def _service(service: model.Service, path: str, findings: Findings) -> None:
 
 def _when(text: str, path: str, findings: Findings) -> None:
     try:
-        when.parse(text)
+        when.check(text)
     except when.WhenError as error:
         place = f"at character {error.column} of {text[:100]!r}"
         findings.warning("when", f"{path}.when", f"{error.reason} ({place}), so the build fails")

@@ -22,7 +22,7 @@ def tree(manifest: model.Manifest) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
     _write_triggers(found, manifest)
     semver = found.get("version", {}).get("semver")
-    if semver is not None and len(semver["releaseBranch"]) == 1:
+    if semver is not None and len(semver["releaseBranch"]) == 1 and semver["releaseBranch"][0]:
         [semver["releaseBranch"]] = semver["releaseBranch"]
     return found
 
