@@ -22,7 +22,7 @@ def run(settings: Settings) -> int:
         key=settings.key_file.read_bytes(),
         number=settings.attempt,
         workspace=settings.workspace,
-        groups=Path("/dev/null"),
+        group=Path("/dev/null"),
         traceparent=settings.traceparent,
     )
     return attempt.run(job, settings)

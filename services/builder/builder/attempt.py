@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -14,22 +17,24 @@ from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.secrets import SecretError, decrypt_all
 from estafette_common.telemetry import doing
+from nats.aio.client import Client
 
 from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
 from builder.reporting import Reporter
-from builder.running import Job, empty
+from builder.running import Ended, Job, empty, refuse
 from builder.runtimes import StageRuntime, docker
 from builder.runtimes.process import ProcessRuntime
 from builder.settings import Settings, inherited
 from builder.shipping import Shipper
+from builder.steps import Steps
 
 log = structlog.get_logger()
 
 STOPPED = 75
 """Exit code of an attempt that was stopped before its end (sysexits.h: try again)."""
 
-REASONS = {Outcome.TIMED_OUT: "the job ran longer than it may"}
+NO_ENGINE = "no Docker Engine answers; set ESTAFETTE_STAGE_RUNTIME=process to do without"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,8 @@ class Attempt:
     key: bytes
     number: int
     workspace: Path
-    groups: Path
-    """File that lists the process groups of running stages."""
+    group: Path
+    """File that names the process group of what runs."""
     traceparent: str = ""
 
 
@@ -49,6 +54,20 @@ def run(attempt: Attempt, settings: Settings) -> int:
     """Run the attempt; returns 0 once its outcome is published, else a code that asks for another attempt."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_stopped(attempt, settings))
+
+
+def clean(job: str, settings: Settings) -> None:
+    """Remove what a job without a builder left with the container engine."""
+    if settings.stage_runtime in {"docker", "auto"}:
+        asyncio.run(_clean(job))
+
+
+async def _clean(job: str) -> None:
+    engine = await docker.connect()
+    if engine is not None:
+        runtime = docker.DockerRuntime(engine, job=job)
+        await runtime.clean()
+        await runtime.close()
 
 
 async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
@@ -65,65 +84,106 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
 
 
 async def _run(attempt: Attempt, settings: Settings) -> None:
-    plan = attempt.plan
-    with doing(plan.job_name, {"traceparent": attempt.traceparent}):
+    with doing(attempt.plan.job_name, {"traceparent": attempt.traceparent}):
         empty(attempt.workspace)
-        try:
-            values, rejected = secrets_of(plan, attempt.key), ""
-        except SecretError as error:
-            values, rejected = [], str(error)
-        token = "" if rejected else _open(attempt, plan.clone_token)
-        cloning = Cloning(plan, token=token, workspace=attempt.workspace, inherited=inherited())
-        client, runtime = await asyncio.gather(
-            connect(settings.nats_url, name=plan.job_name), _runtime(attempt, settings)
-        )
-        publisher = JetStreamPublisher(client, source="builder")
-        await publisher.start()
-        reporter = Reporter(publisher, plan, attempt=attempt.number)
-        telling = [asyncio.ensure_future(reporter.run()), asyncio.ensure_future(reporter.beat(settings.heartbeat))]
-        try:
-            reporter.started()
-            shipper = Shipper(publisher, plan, attempt=attempt.number, masker=Masker(values))
-            outcome = await _work(attempt, shipper, reporter, runtime, cloning, rejected=rejected)
-            reporter.finished(outcome, rejected or REASONS.get(outcome, ""))
-            await reporter.drain()
-        finally:
-            cloning.cancel()
-            for task in telling:
-                task.cancel()
-            await runtime.close()
-            with suppress(Exception):
-                await client.close()
+        async with AsyncExitStack() as held:
+            try:
+                values, refusal = secrets_of(attempt.plan, attempt.key), None
+            except SecretError as error:
+                values, refusal = [], Ended(Outcome.REJECTED, str(error))
+            cloning = None if refusal else _clone(attempt, held)
+            client, runtime = await asyncio.gather(
+                connect(settings.nats_url, name=attempt.plan.job_name), _runtime(attempt, settings)
+            )
+            held.push_async_callback(_close, client)
+            teller = await _teller(client, attempt, Masker(values))
+            if cloning is None or runtime is None:
+                await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
+            else:
+                held.push_async_callback(runtime.close)
+                await _tell(teller, settings, _work(teller, attempt, runtime, cloning))
 
 
-async def _work(
-    attempt: Attempt, shipper: Shipper, reporter: Reporter, runtime: StageRuntime, cloning: Cloning, *, rejected: str
-) -> Outcome:
-    """Run the job with its log; returns once all of the log is stored."""
-    shipping = asyncio.ensure_future(shipper.run())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Teller:
+    """All that an attempt tells goes through these."""
+
+    masker: Masker
+    reporter: Reporter
+    shipper: Shipper
+    steps: Steps
+
+
+async def _teller(client: Client, attempt: Attempt, masker: Masker) -> _Teller:
+    publisher = JetStreamPublisher(client, source="builder")
+    await publisher.start()
+    plan, number = attempt.plan, attempt.number
+    reporter = Reporter(publisher, plan, attempt=number, masker=masker)
+    shipper = Shipper(publisher, plan, attempt=number, masker=masker, largest_message=client.max_payload)
+    return _Teller(masker=masker, reporter=reporter, shipper=shipper, steps=Steps(shipper, reporter))
+
+
+async def _tell(teller: _Teller, settings: Settings, work: Coroutine[Any, Any, Ended]) -> None:
+    """Do the work and tell of it; return once everything is stored."""
+    reporter = teller.reporter
+    async with asyncio.TaskGroup() as group:
+        for_ever = [group.create_task(reporter.run()), group.create_task(reporter.beat(settings.heartbeat))]
+        shipping = group.create_task(teller.shipper.run())
+        reporter.started()
+        ended = await work
+        await shipping
+        reporter.finished(ended.outcome, ended.reason)
+        await reporter.drain()
+        for task in for_ever:
+            task.cancel()
+
+
+async def _refuse(teller: _Teller, ended: Ended) -> Ended:
+    refuse(ended.reason, shipper=teller.shipper, steps=teller.steps)
+    teller.shipper.end(ended.outcome)
+    return ended
+
+
+async def _work(teller: _Teller, attempt: Attempt, runtime: StageRuntime, cloning: Cloning) -> Ended:
+    """Run the job; return once nothing is left of it, while its log is still told."""
     job = Job(
         attempt.plan,
         workspace=attempt.workspace,
         runtime=runtime,
-        shipper=shipper,
-        reporter=reporter,
-        cloning=cloning,
-        open_secrets=lambda text: _open(attempt, text),
+        shipper=teller.shipper,
+        steps=teller.steps,
+        masker=teller.masker,
+        open_secrets=partial(_open, attempt),
     )
-    try:
-        outcome = Outcome.REJECTED if rejected else await job.run()
-        shipper.end(outcome)
-        await shipping
-    finally:
-        shipping.cancel()
-    return outcome
+    ended = await job.run(cloning)
+    teller.shipper.end(ended.outcome)
+    await runtime.close()
+    return ended
+
+
+def _clone(attempt: Attempt, held: AsyncExitStack) -> Cloning:
+    cloning = Cloning(
+        attempt.plan,
+        token=_open(attempt, attempt.plan.clone_token),
+        workspace=attempt.workspace,
+        inherited=inherited(),
+        group=attempt.group,
+    )
+    held.push_async_callback(cloning.cancel)
+    return cloning
 
 
 def _open(attempt: Attempt, text: str) -> str:
     return decrypt_all(text, key=attempt.key, pipeline=attempt.plan.repository.pipeline)
 
 
-async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime:
+async def _close(client: Client) -> None:
+    with suppress(Exception):
+        await client.close()
+
+
+async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime | None:
+    """Return where stages run; nothing when that is an engine which does not answer."""
     if settings.stage_runtime in {"docker", "auto"}:
         engine = await docker.connect()
         if engine is not None:
@@ -132,5 +192,5 @@ async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime:
                 await runtime.clean()
             return runtime
         if settings.stage_runtime == "docker":
-            raise RuntimeError("no Docker Engine answers; set ESTAFETTE_STAGE_RUNTIME=process to do without")
-    return ProcessRuntime(inherited(), attempt.groups)
+            return None
+    return ProcessRuntime(inherited(), attempt.group)

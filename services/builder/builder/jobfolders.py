@@ -89,7 +89,7 @@ class Folder:
             key=(self._path / "key").read_bytes(),
             number=self.attempt(),
             workspace=self._path / "workspace",
-            groups=self._groups,
+            group=self._group,
             traceparent=(self._path / "traceparent").read_text(),
         )
 
@@ -111,7 +111,7 @@ class Folder:
     def set_attempt(self, attempt: int) -> None:
         """Remember which attempt is started."""
         self._write("attempt", str(attempt))
-        self._groups.unlink(missing_ok=True)
+        self._group.unlink(missing_ok=True)
         (self._path / "pid").unlink(missing_ok=True)
 
     def set_pid(self, pid: int) -> None:
@@ -163,7 +163,7 @@ class Folder:
         shutil.rmtree(self._path, ignore_errors=True)
 
     @property
-    def _groups(self) -> Path:
+    def _group(self) -> Path:
         return self._path / "groups"
 
     def _read(self, name: str) -> str:

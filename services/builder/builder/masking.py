@@ -2,9 +2,10 @@
 
 import base64
 import re
-from collections.abc import Iterable
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
+import re2
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest import secrets
 
@@ -13,18 +14,39 @@ MASK = "***"
 SHORTEST = 4
 """Characters; anything shorter is too common to hide."""
 
+LONG = 200
+"""Bytes of a secret of which the last characters in base64, shared with what follows, may stay."""
+
+ROWS = (76, 64)
+"""Characters after which `base64` and `openssl base64` begin another line."""
+
+HEADS = (0, 2, 3)
+"""Characters of base64 that 0, 1 and 2 bytes before a secret have a part in."""
+
 
 class Masker:
-    """Replaces secrets by `***`: as they are, line by line, in base64 and URL-encoded; the longest first."""
+    """Replaces secrets by `***`: as they are, line by line, in base64 and URL-encoded; the longest first.
+
+    With RE2, because a key of many lines has hundreds of forms, which Python's own expressions try one by one.
+    """
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in _forms(value)}
-        ordered = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        ordered = sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+        self._pattern = _any_of(ordered) if ordered else None
+        self.longest = len(ordered[0]) if ordered else 0
+        """Characters of the longest text that is hidden."""
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        masked: str = self._pattern.sub(MASK, text) if self._pattern else text
+        return masked
+
+    def cut(self, text: str, at: int) -> int:
+        """Return where a text may be cut, at or before `at` and after 0, so that no secret is in two parts."""
+        for found in self._pattern.finditer(text) if self._pattern else ():
+            if found.end() > at:
+                return found.start() if 0 < found.start() < at else at
+        return at
 
 
 def secrets_of(plan: Plan, key: bytes) -> list[str]:
@@ -36,11 +58,55 @@ def secrets_of(plan: Plan, key: bytes) -> list[str]:
     return [value for text in texts for value in secrets.plain_values(text, key=key, pipeline=pipeline)]
 
 
+def _any_of(texts: list[str]) -> "re2._Regexp":
+    options = re2.Options()
+    options.max_mem = (16 << 20) + 512 * sum(map(len, texts))  # long secrets need more than the usual 8 MB
+    return re2.compile("|".join(map(re2.escape, texts)), options)
+
+
 def _forms(value: str) -> set[str]:
-    found = set()
-    for part in {value, *value.splitlines(), *value.split("\\n")}:
-        plain = part.strip()
-        if len(plain) >= SHORTEST:
-            encoded = base64.b64encode(part.encode()).decode()
-            found |= {plain, encoded, encoded.replace("+", "-").replace("/", "_"), quote(plain, safe="")}
-    return found
+    found: set[str] = set()
+    for text in (value, *_decoded(value)):
+        for part in {text, *text.splitlines(), *text.split("\\n")}:
+            plain = part.strip()
+            if len(plain) >= SHORTEST:
+                found |= {plain, *_url_encoded(plain), *_base64(plain.encode()), *_base64(part.encode())}
+    return {form for form in found if len(form) >= SHORTEST}
+
+
+def _decoded(value: str) -> list[str]:
+    """Return what a secret in base64 holds, if it is text; the reference hides that, too."""
+    try:
+        return [base64.b64decode("".join(value.split()), validate=True).decode()]
+    except ValueError:
+        return []
+
+
+def _url_encoded(text: str) -> Iterator[str]:
+    for encoded in (quote(text, safe=""), quote_plus(text), quote(text), quote(text, safe="!'()*")):
+        yield encoded
+        yield re.sub("%..", lambda found: found[0].lower(), encoded)
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    for form in _standard_base64(data):
+        yield form
+        yield form.replace("+", "-").replace("/", "_")
+
+
+def _standard_base64(data: bytes) -> Iterator[str]:
+    """Give what base64 makes of data wherever it is in what was encoded, without characters it shares."""
+    for before, head in enumerate(HEADS):
+        ended = _encoded(bytes(before) + data)[head:]
+        yield ended[: (before + len(data)) * 8 // 6 - head]
+        if len(data) < LONG:
+            yield ended
+            yield ended.rstrip("=")
+            yield _encoded(bytes(before) + data + b"\n")[head:]
+    rows = _encoded(data + b"\n")
+    for width in ROWS:
+        yield from (rows[at : at + width] for at in range(0, len(rows) - SHORTEST, width))
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()

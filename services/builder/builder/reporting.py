@@ -12,6 +12,8 @@ from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
 
+from builder.masking import Masker
+
 log = structlog.get_logger()
 
 AGAIN_AFTER = 0.5
@@ -19,12 +21,13 @@ AGAIN_AFTER = 0.5
 
 
 class Reporter:
-    """Tells of one attempt of a job. What is told is queued and goes out in order."""
+    """Tells of one attempt of a job, without secrets. What is told is queued and goes out in order."""
 
-    def __init__(self, publisher: Publisher, plan: Plan, *, attempt: int) -> None:
+    def __init__(self, publisher: Publisher, plan: Plan, *, attempt: int, masker: Masker) -> None:
         self._publisher = publisher
         self._plan = plan
         self._attempt = attempt
+        self._mask = masker
         self._queue: asyncio.Queue[tuple[Message, str]] = asyncio.Queue()
         self._beats = 0
 
@@ -50,7 +53,7 @@ class Reporter:
     def finished(self, outcome: Outcome, reason: str) -> None:
         """Tell that the job came to its end."""
         message = JobFinished(
-            **self._job, attempt=self._attempt, outcome=outcome, time=datetime.now(UTC), reason=reason
+            **self._job, attempt=self._attempt, outcome=outcome, time=datetime.now(UTC), reason=self._mask(reason)
         )
         self._tell(message, "finished")
 

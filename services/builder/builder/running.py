@@ -2,13 +2,13 @@
 
 import asyncio
 import shutil
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
-from estafette_common.bus.messages.logs import Image
 from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan, PlannedStage
 from estafette_common.manifest import when
@@ -17,15 +17,26 @@ from estafette_common.manifest.secrets import SecretError
 
 from builder.cloning import CloneError, Cloning
 from builder.lines import Lines
-from builder.reporting import Reporter
-from builder.runtimes import StageError, StageRun, StageRuntime
+from builder.masking import Masker
+from builder.preparing import Preparing
+from builder.runtimes import PreparedStage, StageError, StageRun, StageRuntime
 from builder.shipping import Shipper
 from builder.statuses import aggregate
+from builder.steps import Step, Steps
 
 VERSION = version("estafette-builder")
 
 INFO = "builder-info"
 CLONE = "git-clone"
+
+TOO_LONG = "the job ran longer than it may"
+
+
+class Ended(NamedTuple):
+    """How a job ended, and why, if its stages do not say it."""
+
+    outcome: Outcome
+    reason: str = ""
 
 
 class Job:
@@ -38,86 +49,108 @@ class Job:
         workspace: Path,
         runtime: StageRuntime,
         shipper: Shipper,
-        reporter: Reporter,
-        cloning: Cloning,
+        steps: Steps,
+        masker: Masker,
         open_secrets: Callable[[str], str],
     ) -> None:
         self._plan = plan
         self._workspace = workspace
         self._runtime = runtime
         self._shipper = shipper
-        self._reporter = reporter
+        self._steps = steps
+        self._masker = masker
         self._open = open_secrets
-        self._cloning = cloning
         self._started_at = datetime.now(UTC)
-        self._statuses: list[StageStatus] = []
+        self._ahead = Preparing(runtime)
 
-    async def run(self) -> Outcome:
-        """Run all stages and return how the job ends; TimeoutError is one of the ends, cancellation is none."""
+    async def run(self, cloning: Cloning) -> Ended:
+        """Run all stages and return how the job ends; running too long is one of the ends, cancellation is none."""
         try:
             async with asyncio.timeout(self._plan.timeout):
-                await self._info()
-                await self._clone()
+                self._look_ahead()
+                self._info()
+                await self._clone(cloning)
                 for stage in self._plan.stages:
                     await self._stage(stage)
         except TimeoutError:
-            return Outcome.TIMED_OUT
-        return aggregate(self._statuses)
+            self._steps.fail_current(TOO_LONG)
+            return Ended(Outcome.TIMED_OUT, TOO_LONG)
+        finally:
+            await self._ahead.drop()
+        return Ended(aggregate(self._steps.statuses))
 
     @property
     def _status(self) -> str:
-        return "failed" if StageStatus.FAILED in self._statuses else "succeeded"
+        return "failed" if self._steps.has_failed else "succeeded"
 
-    async def _info(self) -> None:
-        self._shipper.change(INFO, StageStatus.RUNNING, auto_injected=True)
-        self._shipper.line(INFO, f"estafette builder {VERSION}, stage runtime {self._runtime.name}")
+    def _look_ahead(self) -> None:
+        """Prepare the first stage while the workspace is filled, as it will be if nothing fails."""
+        for stage in self._plan.stages[:1]:
+            try:
+                if self._is_due(stage):
+                    self._ahead.begin(self._resolve(stage))
+            except (when.WhenError, SecretError, StageError):
+                return  # it is told when it is the stage's turn
+
+    def _info(self) -> None:
+        step = _introduce(self._shipper, f", stage runtime {self._runtime.name}")
         if self._runtime.note:
             self._shipper.line(INFO, self._runtime.note)
-        self._finish(INFO, StageStatus.SUCCEEDED, auto_injected=True)
+        self._steps.succeed(step)
 
-    async def _clone(self) -> None:
-        began = time.monotonic()
-        self._begin(CLONE, auto_injected=True)
-        say = lambda text: self._shipper.line(CLONE, text)  # noqa: E731  it is one word
+    async def _clone(self, cloning: Cloning) -> None:
+        step = Step(CLONE, auto_injected=True)
+        self._steps.begin(step)
         try:
-            await self._cloning.follow(say)
+            await cloning.follow(partial(self._shipper.line, CLONE))
         except CloneError as error:
-            self._fail(CLONE, str(error), seconds=time.monotonic() - began, auto_injected=True)
+            self._steps.fail(step, str(error))
         else:
-            self._finish(CLONE, StageStatus.SUCCEEDED, seconds=time.monotonic() - began, auto_injected=True)
+            self._steps.succeed(step)
 
     async def _stage(self, stage: PlannedStage) -> None:
         try:
-            due = when.evaluate(stage.when, self._variables() | self._when_variables())
+            due = self._is_due(stage)
         except when.WhenError as error:
-            self._fail(stage.name, f"when: {error.reason} (at character {error.column} of {stage.when!r})")
+            reason = f"when: {error.reason} (at character {error.column} of {stage.when!r})"
+            self._steps.fail(Step(stage.name, stage.auto_injected), reason)
             return
         if not due:
-            self._finish(stage.name, StageStatus.SKIPPED, auto_injected=stage.auto_injected)
+            self._steps.skip(stage.name, auto_injected=stage.auto_injected)
             return
-        began, image = time.monotonic(), None
+        step = self._steps.wait(stage.name, auto_injected=stage.auto_injected)
         try:
-            run = self._resolve(stage)
-            image = await self._prepare(stage, run)
-            began = time.monotonic()
-            code = await self._execute(run)
+            prepared = await self._ahead.prepared(self._resolve(stage))
+            step.image = prepared.image
+            self._steps.begin(step)
+            code = await self._execute(stage.name, prepared)
         except (StageError, SecretError) as error:
-            self._fail(stage.name, str(error), image=image, seconds=time.monotonic() - began)
+            self._steps.fail(step, str(error))
             return
-        seconds = time.monotonic() - began
         if code:
-            self._fail(stage.name, f"failed with exit code {code}", image=image, seconds=seconds, exit_code=code)
+            self._steps.fail(step, f"failed with exit code {code}", exit_code=code)
         else:
-            self._finish(
-                stage.name, StageStatus.SUCCEEDED, image=image, seconds=seconds, auto_injected=stage.auto_injected
-            )
+            self._steps.succeed(step)
+
+    def _is_due(self, stage: PlannedStage) -> bool:
+        about = {
+            "branch": self._plan.branch,
+            "status": self._status,
+            "action": "",
+            "server": "estafette",
+            "trigger": "",
+        }
+        return when.evaluate(stage.when, self._variables() | about)
 
     def _resolve(self, stage: PlannedStage) -> StageRun:
         """Return the stage with references expanded and secrets opened."""
         variables = self._variables()
+        image = self._open(expand(stage.image, variables))
+        if not image:
+            raise StageError("the stage has no image")
         return StageRun(
             name=stage.name,
-            image=self._open(expand(stage.image, variables)),
+            image=image,
             shell=stage.shell,
             work_dir=expand(stage.work_dir, variables),
             commands=stage.commands,
@@ -127,74 +160,35 @@ class Job:
             workspace=self._workspace,
         )
 
-    async def _prepare(self, stage: PlannedStage, run: StageRun) -> Image | None:
-        if not run.image:
-            raise StageError("the stage has no image")
-        self._shipper.change(stage.name, StageStatus.PENDING, auto_injected=stage.auto_injected)
-        image = await self._runtime.prepare(run.image)
-        self._begin(stage.name, image=image, auto_injected=stage.auto_injected)
-        return image
-
-    async def _execute(self, run: StageRun) -> int:
-        streams = {"stdout": Lines(), "stderr": Lines()}
+    async def _execute(self, name: str, stage: PreparedStage) -> int:
+        streams = {"stdout": Lines(self._masker), "stderr": Lines(self._masker)}
 
         async def take(stream: str, data: bytes) -> None:
             for line in streams[stream].feed(data):
-                self._shipper.line(run.name, line, stream=stream)
+                self._shipper.line(name, line, stream=stream)
             await self._shipper.room()
 
         try:
-            return await self._runtime.run(run, take)
+            return await stage.run(take)
         finally:
             for stream, lines in streams.items():
                 for line in lines.rest():
-                    self._shipper.line(run.name, line, stream=stream)
+                    self._shipper.line(name, line, stream=stream)
 
     def _variables(self) -> dict[str, str]:
         return job_variables(self._plan, status=self._status, started_at=self._started_at)
 
-    def _when_variables(self) -> dict[str, str]:
-        return {"branch": self._plan.branch, "status": self._status, "action": "", "server": "estafette", "trigger": ""}
 
-    def _begin(self, stage: str, *, image: Image | None = None, auto_injected: bool = False) -> None:
-        self._shipper.change(stage, StageStatus.RUNNING, image=image, auto_injected=auto_injected)
-        self._reporter.stage(stage, StageStatus.RUNNING)
+def refuse(reason: str, *, shipper: Shipper, steps: Steps) -> None:
+    """Tell why a job cannot be run at all."""
+    steps.fail(_introduce(shipper), reason)
 
-    def _fail(
-        self,
-        stage: str,
-        reason: str,
-        *,
-        image: Image | None = None,
-        seconds: float = 0.0,
-        exit_code: int = 0,
-        auto_injected: bool = False,
-    ) -> None:
-        self._shipper.line(stage, reason, stream="stderr")
-        self._finish(
-            stage,
-            StageStatus.FAILED,
-            image=image,
-            seconds=seconds,
-            exit_code=exit_code,
-            auto_injected=auto_injected,
-        )
 
-    def _finish(
-        self,
-        stage: str,
-        status: StageStatus,
-        *,
-        image: Image | None = None,
-        seconds: float = 0.0,
-        exit_code: int = 0,
-        auto_injected: bool = False,
-    ) -> None:
-        self._statuses.append(status)
-        self._shipper.change(
-            stage, status, image=image, seconds=seconds, exit_code=exit_code, auto_injected=auto_injected
-        )
-        self._reporter.stage(stage, status, seconds=seconds, exit_code=exit_code)
+def _introduce(shipper: Shipper, more: str = "") -> Step:
+    """Begin the first step of every log."""
+    shipper.change(INFO, StageStatus.RUNNING, auto_injected=True)
+    shipper.line(INFO, f"estafette builder {VERSION}{more}")
+    return Step(INFO, auto_injected=True)
 
 
 def empty(workspace: Path) -> None:

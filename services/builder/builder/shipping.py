@@ -4,27 +4,32 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+import msgspec
 import structlog
 from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
 from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
 
+from builder.backlog import Backlog, size_of
 from builder.masking import Masker
 
 log = structlog.get_logger()
 
-MOST_ENTRIES = 500
-"""Entries of a chunk; what measured best to store and read."""
-
 MOST_BYTES = 256 * 1024
-"""Bytes of text in a chunk, well below what a message may hold."""
+"""Bytes of entries in a chunk before it is compressed."""
 
 GATHER = 0.1
 """Seconds that entries are gathered after a chunk was sent; the first after a pause is sent at once."""
 
 MOST_WAITING = 32 * 1024 * 1024
-"""Bytes of text that wait for NATS before reading from stages stops; nothing is dropped."""
+"""Bytes that wait for NATS before reading from stages stops; nothing is dropped."""
+
+LARGEST_MESSAGE = 1024 * 1024
+"""Bytes that nats-server takes unless it is told otherwise, headers included."""
+
+BESIDE = 4096
+"""Bytes of a message beside its entries: headers, and the fields of the chunk."""
 
 AGAIN_AFTER = 0.5
 """Seconds before a chunk that was not stored is sent again."""
@@ -37,15 +42,27 @@ def timestamp() -> str:
 
 
 class Shipper:
-    """Takes entries of one attempt of a job, and publishes them."""
+    """Takes entries of one attempt of a job, and publishes them, without secrets.
 
-    def __init__(self, publisher: Publisher, plan: Plan, *, attempt: int, masker: Masker) -> None:
+    `largest_message` is what NATS takes, in bytes.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        plan: Plan,
+        *,
+        attempt: int,
+        masker: Masker,
+        largest_message: int = LARGEST_MESSAGE,
+    ) -> None:
         self._publisher = publisher
         self._plan = plan
         self._attempt = attempt
         self._mask = masker
-        self._entries: list[Entry] = []
-        self._bytes = 0
+        self._largest_entry = min(largest_message, LARGEST_MESSAGE) * 250 // 256 - BESIDE
+        """Bytes. What cannot be compressed grows by 1/256 at most (zstd.h, ZSTD_COMPRESSBOUND)."""
+        self._backlog = Backlog(most_bytes=min(MOST_BYTES, self._largest_entry))
         self._numbers: dict[str, int] = {}
         self._sent_entries = 0
         self._sent_chunks = 0
@@ -56,10 +73,19 @@ class Shipper:
         self._ended = False
 
     def line(self, stage: str, text: str, *, stream: str = "stdout") -> None:
-        """Take a line of a stage."""
-        number = self._numbers.get(stage, 0) + 1
-        self._numbers[stage] = number
-        self._add(Line(stage=stage, number=number, time=timestamp(), text=self._mask(text), stream=stream), len(text))
+        """Take a line of a stage; one that no message holds becomes several."""
+        parts = [self._mask(text)]
+        while parts:
+            part = parts.pop()
+            number = self._numbers.get(stage, 0) + 1
+            line = Line(stage=stage, number=number, time=timestamp(), text=part, stream=stream)
+            size = size_of(line)
+            if size > self._largest_entry and len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            else:
+                self._numbers[stage] = number
+                self._add(line, size)
 
     def change(
         self,
@@ -72,23 +98,22 @@ class Shipper:
         auto_injected: bool = False,
     ) -> None:
         """Take a change of a stage's status."""
-        self._add(
-            Change(
-                stage=stage,
-                status=status,
-                time=timestamp(),
-                image=image,
-                duration=int(seconds * 1e9),
-                exit_code=exit_code,
-                auto_injected=auto_injected,
-            ),
-            100,
+        change = Change(
+            stage=stage,
+            status=status,
+            time=timestamp(),
+            image=self._masked(image) if image else None,
+            duration=int(seconds * 1e9),
+            exit_code=exit_code,
+            auto_injected=auto_injected,
         )
+        self._add(change, size_of(change))
 
     def end(self, outcome: Outcome) -> None:
         """Take the end: nothing follows."""
-        self._add(End(outcome=outcome), 10)
         self._ended = True
+        end = End(outcome=outcome)
+        self._add(end, size_of(end))
 
     async def room(self) -> None:
         """Wait until more may be taken."""
@@ -97,7 +122,7 @@ class Shipper:
     async def run(self) -> None:
         """Publish until the end is stored. NATS may go away and come back meanwhile."""
         last = 0.0
-        while self._entries or not self._ended:
+        while self._backlog or not self._ended:
             await self._some.wait()
             if (pause := last + GATHER - time.monotonic()) > 0 and not self._ended:
                 await self._gather(pause)
@@ -111,31 +136,27 @@ class Shipper:
         except TimeoutError:
             return
 
+    def _masked(self, image: Image) -> Image:
+        hidden = {name: self._mask(getattr(image, name)) for name in ("name", "tag", "error")}
+        return msgspec.structs.replace(image, **hidden)
+
     def _add(self, entry: Entry, size: int) -> None:
-        self._entries.append(entry)
-        self._bytes += size
+        self._backlog.add(entry, size)
         self._some.set()
-        if len(self._entries) >= MOST_ENTRIES or self._bytes >= MOST_BYTES or isinstance(entry, End):
+        if self._ended or self._backlog.fills_a_chunk:
             self._full.set()
-        if self._bytes > MOST_WAITING:
+        if self._backlog.memory > MOST_WAITING:
             self._room.clear()
 
     def _take(self) -> LogChunk:
-        count = size = 0
-        for entry in self._entries[:MOST_ENTRIES]:
-            size += len(entry.text) if isinstance(entry, Line) else 100
-            if count and size > MOST_BYTES:
-                break
-            count += 1
-        taken, self._entries = self._entries[:count], self._entries[count:]
-        self._bytes = max(0, self._bytes - size) if self._entries else 0
+        entries = self._backlog.take()
         self._sent_chunks += 1
-        first, self._sent_entries = self._sent_entries + 1, self._sent_entries + count
-        if not self._entries:
+        first, self._sent_entries = self._sent_entries + 1, self._sent_entries + len(entries)
+        if not self._backlog:
             self._some.clear()
-        if len(self._entries) < MOST_ENTRIES:
+        if not self._backlog.fills_a_chunk:
             self._full.clear()
-        if self._bytes <= MOST_WAITING:
+        if self._backlog.memory <= MOST_WAITING:
             self._room.set()
         return LogChunk(
             kind=self._plan.kind,
@@ -143,7 +164,7 @@ class Shipper:
             attempt=self._attempt,
             number=self._sent_chunks,
             first=first,
-            entries=taken,
+            entries=entries,
         )
 
     async def _send(self, chunk: LogChunk) -> None:

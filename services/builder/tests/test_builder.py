@@ -15,7 +15,7 @@ from typing import Any
 import aiodocker
 import nats
 import pytest
-from builder.runtimes import docker
+from builder.runtimes import docker, split_reference
 from estafette_common.bus.messages.jobs import JobFinished
 from estafette_common.bus.messages.logs import Change, End, Entry, Line, LogChunk
 from estafette_common.bus.topology import declare
@@ -397,11 +397,11 @@ async def test_an_image_that_cannot_be_pulled_fails_its_stage_with_the_reason(do
 @pytest.mark.parametrize(
     ("image", "parts"),
     [
-        ("busybox", ("busybox", "")),
-        ("registry:5000/a/b", ("registry:5000/a/b", "")),
+        ("busybox", ("busybox", "latest")),
+        ("registry:5000/a/b", ("registry:5000/a/b", "latest")),
         ("registry:5000/a/b:1", ("registry:5000/a/b", "1")),
         ("a/b@sha256:" + "0" * 64, ("a/b", "sha256:" + "0" * 64)),
     ],
 )
 def test_a_reference_is_split_into_name_and_tag(image: str, parts: tuple[str, str]) -> None:
-    assert docker.split_reference(image) == parts
+    assert split_reference(image) == parts

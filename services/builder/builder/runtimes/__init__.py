@@ -32,6 +32,26 @@ class StageRun:
     """The job's work directory on the host."""
 
 
+class PreparedStage(Protocol):
+    """A stage that has only to be run, or dropped."""
+
+    @property
+    def image(self) -> Image:
+        """Its image, which is there."""
+        ...
+
+    async def run(self, output: Output) -> int:
+        """Run the stage to its end, once, and return its exit code. Raises StageError.
+
+        When cancelled, the stage is asked to end, given `GRACE`, killed, and ended when this returns.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Let go of what was prepared; it will not be run."""
+        ...
+
+
 class StageRuntime(Protocol):
     """Runs one stage at a time for one job."""
 
@@ -41,20 +61,22 @@ class StageRuntime(Protocol):
     note: str
     """For people: what is particular about it; empty if nothing."""
 
-    async def prepare(self, image: str) -> Image:
-        """Make the image available and describe it. Raises StageError."""
-        ...
-
-    async def run(self, stage: StageRun, output: Output) -> int:
-        """Run the stage to its end and return its exit code. Raises StageError.
-
-        When cancelled, the stage is asked to end, given `GRACE`, killed, and gone when this returns.
-        """
+    async def prepare(self, stage: StageRun) -> PreparedStage:
+        """Make the image available, and whatever else can be done before the workspace is filled. Raises StageError."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Wait until nothing is left of any stage, and let go of connections."""
         ...
+
+
+def split_reference(image: str) -> tuple[str, str]:
+    """Return name and tag (or digest) of a reference: `registry:5000/a/b:1` is (`registry:5000/a/b`, `1`)."""
+    name, at, digest = image.partition("@")
+    if at:
+        return name, digest
+    head, colon, tag = name.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (name, "latest")
 
 
 def script(shell: str, commands: tuple[str, ...]) -> str:

@@ -4,25 +4,37 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiodocker
 import aiohttp
+from aiodocker.containers import DockerContainer
+from aiodocker.stream import Stream
 from estafette_common.bus.messages.logs import Image
+from yarl import URL
 
-from builder.runtimes import GRACE, Output, StageError, StageRun, script
+from builder.runtimes import GRACE, Output, StageError, StageRun, script, split_reference
 
 STREAMS = {1: "stdout", 2: "stderr"}
 """By the number in the frames that the engine sends."""
 
 JOB_LABEL = "estafette.job"
 
+ANSWERS_WITHIN = 5.0
+"""Seconds an engine has to say that it is there."""
+
+GONE_WITHIN = 30.0
+"""Seconds the engine has to remove containers at the end of a job."""
+
+FAILURES = (aiodocker.DockerError, aiohttp.ClientError, OSError)
+"""What calling the engine raises."""
+
 
 class DockerRuntime:
-    """Runs each stage in a container of its own that is gone afterwards."""
+    """Runs each stage in a container of its own that is gone once the job is over."""
 
     name = "docker"
     note = ""
@@ -30,6 +42,7 @@ class DockerRuntime:
     def __init__(self, engine: aiodocker.Docker, *, job: str) -> None:
         self._engine = engine
         self._job = job
+        self._removals: set[asyncio.Task[None]] = set()
 
     async def clean(self) -> None:
         """Remove containers that an earlier attempt of the job left behind."""
@@ -38,50 +51,45 @@ class DockerRuntime:
             with suppress(aiodocker.DockerError):
                 await container.delete(force=True, v=True)
 
-    async def prepare(self, image: str) -> Image:
-        """Pull the image unless the engine has it; see `StageRuntime`."""
+    async def prepare(self, stage: StageRun) -> "DockerStage":
+        """Pull the image unless the engine has it, create the container and listen to it; see `StageRuntime`."""
+        image = await self._image(stage.image)
+        held = AsyncExitStack()
+        try:
+            container, stream = await self._create(stage, held)
+        except FAILURES as error:
+            self.later(held.aclose())
+            raise StageError(f"the container cannot be created: {_reason(error)}") from error
+        except BaseException:
+            self.later(held.aclose())
+            raise
+        return DockerStage(self, image, container, stream, held)
+
+    async def close(self) -> None:
+        """Wait until no container is left, and close the connection to the engine."""
+        if self._removals:
+            await asyncio.wait(self._removals, timeout=GONE_WITHIN)
+        await self._engine.close()
+
+    def later(self, removal: Coroutine[Any, Any, None]) -> None:
+        """Do that beside everything else, but before `close` returns."""
+        task = asyncio.ensure_future(removal)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _image(self, image: str) -> Image:
         name, tag = split_reference(image)
         began = time.monotonic()
         try:
             found = await self._inspect(image)
             if found is not None:
                 return Image(name=name, tag=tag, is_pulled=True, image_size=found["Size"])
-            await self._engine.images.pull(image if tag else f"{image}:latest")
+            await self._engine.images.pull(image if "@" in image else f"{name}:{tag}")
             found = await self._inspect(image)
-        except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             raise StageError(f"the image {image} cannot be pulled: {_reason(error)}") from error
         pulled = int((time.monotonic() - began) * 1e9)
         return Image(name=name, tag=tag, image_size=found["Size"] if found else 0, pull_duration=pulled)
-
-    async def run(self, stage: StageRun, output: Output) -> int:
-        """Run the stage in a container; see `StageRuntime`."""
-        folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=stage.workspace.parent))
-        try:
-            return await self._run(_configuration(stage, folder, job=self._job), output)
-        except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
-            raise StageError(f"the container cannot be run: {_reason(error)}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    async def close(self) -> None:
-        """Close the connection to the engine."""
-        await self._engine.close()
-
-    async def _run(self, configuration: dict[str, Any], output: Output) -> int:
-        container = await self._engine.containers.create(configuration)
-        try:
-            async with container.attach(stdout=True, stderr=True) as stream:
-                await container.start()
-                while (frame := await stream.read_out()) is not None:
-                    await output(STREAMS.get(frame.stream, "stdout"), frame.data)
-            return int((await container.wait())["StatusCode"])
-        except asyncio.CancelledError:
-            with suppress(aiodocker.DockerError, aiohttp.ClientError):
-                await container.stop(t=int(GRACE))
-            raise
-        finally:
-            with suppress(aiodocker.DockerError, aiohttp.ClientError):
-                await container.delete(force=True, v=True)
 
     async def _inspect(self, image: str) -> dict[str, Any] | None:
         try:
@@ -92,9 +100,71 @@ class DockerRuntime:
             raise
         return found
 
+    async def _create(self, stage: StageRun, held: AsyncExitStack) -> tuple[DockerContainer, Stream]:
+        folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=stage.workspace.parent))
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        configuration = _configuration(stage, folder, job=self._job)
+        creating = asyncio.ensure_future(self._engine.containers.create(configuration))
+        held.push_async_callback(_delete, creating)
+        container = await asyncio.shield(creating)  # cancelled in between, it would be there and nobody would know
+        return container, await held.enter_async_context(_attach(self._engine, container))
+
+
+class DockerStage:
+    """A stage that has its container."""
+
+    def __init__(
+        self, runtime: DockerRuntime, image: Image, container: DockerContainer, stream: Stream, held: AsyncExitStack
+    ) -> None:
+        self.image = image
+        self._runtime = runtime
+        self._container = container
+        self._stream = stream
+        self._held = held
+
+    async def run(self, output: Output) -> int:
+        """Run the container; see `PreparedStage`."""
+        try:
+            await self._container.start()
+            while (frame := await self._stream.read_out()) is not None:
+                await output(STREAMS.get(frame.stream, "stdout"), frame.data)
+            return int((await self._container.wait())["StatusCode"])
+        except FAILURES as error:
+            raise StageError(f"the container cannot be run: {_reason(error)}") from error
+        except asyncio.CancelledError:
+            with suppress(*FAILURES):
+                await self._container.stop(t=int(GRACE))
+            raise
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Remove the container, and what was put beside it."""
+        self._runtime.later(self._held.aclose())
+
+
+async def _delete(creating: asyncio.Future[DockerContainer]) -> None:
+    with suppress(*FAILURES):
+        await (await creating).delete(force=True, v=True)
+
+
+@asynccontextmanager
+async def _attach(engine: aiodocker.Docker, container: DockerContainer) -> AsyncIterator[Stream]:
+    """Give what the container prints. Its own `attach` asks for the container first, to know if it has a terminal."""
+
+    async def setup() -> tuple[URL, bytes | None, bool]:
+        wanted = {"stream": 1, "stdout": 1, "stderr": 1}
+        return URL(f"containers/{container.id}/attach").with_query(wanted), None, False
+
+    async with Stream(engine, setup) as stream:
+        yield stream
+
 
 def _configuration(stage: StageRun, folder: Path, *, job: str) -> dict[str, Any]:
-    """Return what the engine is asked to create: the workspace at the stage's directory, the script beside it."""
+    """Return what the engine is asked to create: the workspace at the stage's directory, the script beside it.
+
+    Its first process is the engine's init: a shell in that place would not hear SIGTERM.
+    """
     binds = [f"{stage.workspace}:{stage.work_dir}"]
     command: dict[str, Any] = {}
     if stage.commands:
@@ -109,22 +179,13 @@ def _configuration(stage: StageRun, folder: Path, *, job: str) -> dict[str, Any]
         "WorkingDir": stage.work_dir,
         "Env": _pairs(stage.environment),
         "Labels": {JOB_LABEL: job},
-        "HostConfig": {"Binds": binds},
+        "HostConfig": {"Binds": binds, "Init": True},
         **command,
     }
 
 
 def _pairs(environment: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in environment.items()]
-
-
-def split_reference(image: str) -> tuple[str, str]:
-    """Return name and tag (or digest) of a reference: `registry:5000/a/b:1` is (`registry:5000/a/b`, `1`)."""
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    head, colon, tag = name.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (name, "")
 
 
 def _reason(error: Exception) -> str:
@@ -135,12 +196,12 @@ async def connect() -> aiodocker.Docker | None:
     """Return a connection to the engine at its usual place (or DOCKER_HOST), or nothing when none answers."""
     try:
         engine = aiodocker.Docker()
-    except ValueError:
+    except (ValueError, AssertionError):  # it asserts that there is a place to look
         return None
     try:
-        async with asyncio.timeout(5):
-            await engine.version()
-    except (aiodocker.DockerError, aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(ANSWERS_WITHIN), engine.session.get(f"{engine.docker_host}/_ping") as answer:
+            engine.api_version = f"v{answer.headers['Api-Version']}"  # else asked of /version, which takes 20 ms
+    except (*FAILURES, KeyError):
         await engine.close()
         return None
     return engine

@@ -5,61 +5,69 @@ import os
 import shutil
 import signal
 import tempfile
-from asyncio.subprocess import PIPE, Process
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from estafette_common.bus.messages.logs import Image
 
-from builder.runtimes import GRACE, Output, StageError, StageRun, script
+from builder.runtimes import GRACE, Output, StageError, StageRun, script, split_reference
 
 DEFAULT_WORK_DIR = PurePosixPath("/estafette-work")
 
 READ = 64 * 1024
 """Bytes read from a stage at once."""
 
+PATIENCE = 0.3
+"""Seconds to wait, in all, for output of a stage that ended: who left its session may hold the streams open."""
+
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 """Variables of this process that a stage needs to find programs and files."""
 
 
 class ProcessRuntime:
-    """Runs stages in sessions of their own; whatever a stage started ends with it."""
+    """Runs stages in sessions of their own; whatever a stage started there ends with it."""
 
     name = "process"
     note = "stages run as processes of this machine; images are ignored"
 
-    def __init__(self, inherited: dict[str, str], groups: Path) -> None:
+    def __init__(self, inherited: dict[str, str], group: Path) -> None:
         self._inherited = {name: inherited[name] for name in PASSED_ON if name in inherited}
-        self._groups = groups
-        """File that lists the process groups of this job, for who must end them after a crash."""
+        self._group = group
+        """File that names the process group that runs, for who must end it after a crash."""
 
-    async def prepare(self, image: str) -> Image:
+    async def prepare(self, stage: StageRun) -> "ProcessStage":
         """Describe the image; there is none to make available."""
-        name, _, tag = image.partition(":")
-        return Image(name=name, tag=tag or "latest", is_pulled=True)
+        name, tag = split_reference(stage.image)
+        image = Image(name=name, tag=tag, is_pulled=True)
+        return ProcessStage(image=image, stage=stage, inherited=self._inherited, group=self._group)
 
-    async def run(self, stage: StageRun, output: Output) -> int:
-        """Run the stage's commands; see `StageRuntime`."""
-        if not stage.commands:
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStage:
+    """A stage that is run as a process."""
+
+    image: Image
+    stage: StageRun
+    inherited: dict[str, str]
+    group: Path
+
+    async def run(self, output: Output) -> int:
+        """Run the stage's commands; see `PreparedStage`."""
+        if not self.stage.commands:
             raise StageError("a stage without commands runs its image, and there is no container engine here")
-        shell = shutil.which(PurePosixPath(stage.shell).name) if not os.access(stage.shell, os.X_OK) else stage.shell
-        if shell is None:
-            raise StageError(f"the shell {stage.shell} is not on this machine")
         with tempfile.NamedTemporaryFile("w", prefix="stage-", suffix=".sh") as file:
-            file.write(script(stage.shell, stage.commands))
+            file.write(script(self.stage.shell, self.stage.commands))
             file.flush()
-            process = await asyncio.create_subprocess_exec(
-                shell,
-                file.name,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=PIPE,
-                cwd=_directory(stage),
-                env=self._inherited | dict(stage.environment),
-                start_new_session=True,
-            )
-            with self._groups.open("a") as groups:
-                groups.write(f"{process.pid}\n")
+            try:
+                process = await self._start(file.name)
+            except (OSError, ValueError) as error:
+                raise StageError(f"the stage cannot be started: {error}") from error
             try:
                 return await _finish(process, output)
             except asyncio.CancelledError:
@@ -68,8 +76,30 @@ class ProcessRuntime:
             finally:
                 _signal(process, signal.SIGKILL)
 
-    async def close(self) -> None:
+    def drop(self) -> None:
         """Nothing is held."""
+
+    async def _start(self, program: str) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            _shell(self.stage.shell),
+            program,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=_directory(self.stage),
+            env=self.inherited | dict(self.stage.environment),
+            start_new_session=True,
+        )
+        self.group.write_text(f"{process.pid}\n")
+        return process
+
+
+def _shell(wanted: str) -> str:
+    """Return a shell of this machine: the one that is wanted, or of its name on PATH."""
+    found = wanted if os.access(wanted, os.X_OK) else shutil.which(PurePosixPath(wanted).name)
+    if found is None:
+        raise StageError(f"the shell {wanted} is not on this machine")
+    return found
 
 
 def _directory(stage: StageRun) -> Path:
@@ -80,17 +110,51 @@ def _directory(stage: StageRun) -> Path:
     return directory
 
 
+class _Pipe:
+    """What a stage prints on one stream: to its end, or for as long as patience lasts after the stage ended."""
+
+    def __init__(self, stream: str, reader: asyncio.StreamReader | None, output: Output) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._output = output
+        self._patience: float | None = None
+        self._limit: asyncio.Timeout | None = None
+
+    async def read(self) -> None:
+        """Give all of it to the output."""
+        while data := await self._some():
+            await self._output(self._stream, data)
+
+    def stage_ended(self) -> None:
+        """Wait no longer than it takes to read what is there."""
+        self._patience = PATIENCE
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+
+    async def _some(self) -> bytes:
+        if self._reader is None:
+            return b""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience) as self._limit:
+                return await self._reader.read(READ)
+        except TimeoutError:
+            return b""
+        finally:
+            self._limit = None
+            if self._patience is not None:
+                self._patience = max(0.0, self._patience - (time.monotonic() - began))
+
+
 async def _finish(process: Process, output: Output) -> int:
-    reading = asyncio.gather(_read("stdout", process.stdout, output), _read("stderr", process.stderr, output))
+    pipes = [_Pipe("stdout", process.stdout, output), _Pipe("stderr", process.stderr, output)]
+    reading = asyncio.gather(*(pipe.read() for pipe in pipes))
     code = await process.wait()
     _signal(process, signal.SIGKILL)  # what the stage left behind holds its streams open
+    for pipe in pipes:
+        pipe.stage_ended()
     await reading
     return code if code >= 0 else 128 - code
-
-
-async def _read(stream: str, reader: asyncio.StreamReader | None, output: Output) -> None:
-    while reader is not None and (data := await reader.read(READ)):
-        await output(stream, data)
 
 
 async def _end(process: Process) -> None:

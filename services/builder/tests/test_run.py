@@ -1,0 +1,87 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from estafette_common.jobs.lifecycle import Outcome
+from estafette_common.jobs.plan import Plan, PlannedStage
+from estafette_local.waiting import eventually
+
+Run = Callable[[Plan], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def run(idle_machine: Any, folder: Path) -> Run:
+    """Start a builder for one job, as a Kubernetes Job does."""
+
+    def start(plan: Plan, attempt: int = 2) -> "subprocess.Popen[bytes]":
+        (folder / "plan.json").write_text(plan.model_dump_json())
+        (folder / "key").write_bytes(idle_machine.key)
+        environment = idle_machine.environment(
+            plan_file=str(folder / "plan.json"),
+            key_file=str(folder / "key"),
+            attempt=str(attempt),
+            workspace=str(folder / "work"),
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )
+        with (folder / "run.log").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "builder", "run"], env=environment, stdout=output, stderr=output
+            )
+
+    return start
+
+
+def stage(name: str, *commands: str) -> PlannedStage:
+    return PlannedStage(name=name, image="busybox:latest", commands=commands)
+
+
+@pytest.mark.parametrize(("command", "outcome"), [("true", Outcome.SUCCEEDED), ("false", Outcome.FAILED)])
+async def test_a_builder_exits_0_once_any_end_is_told(
+    idle_machine: Any, run: Run, command: str, outcome: Outcome
+) -> None:
+    builder = run(idle_machine.plan(stage("test", command)))
+
+    assert await asyncio.to_thread(builder.wait) == 0
+    finished = await idle_machine.finished()
+    assert (finished.outcome, finished.attempt) == (outcome, 2)
+
+
+async def test_what_a_job_tells_belongs_to_the_trace_of_its_request(
+    idle_machine: Any, run: Run, jetstream: Any
+) -> None:
+    await asyncio.to_thread(run(idle_machine.plan(stage("test", "true"))).wait)
+
+    for stream, subject in (("JOBS", "job.build.1.finished"), ("LOGS", "log.build.1")):
+        message = await jetstream.get_last_msg(stream, subject)
+        assert message.headers["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_a_builder_that_is_asked_to_stop_exits_so_that_it_is_started_again(
+    idle_machine: Any, run: Run, folder: Path
+) -> None:
+    builder = run(idle_machine.plan(stage("wait", "echo began", f"echo $$ > {folder}/pid; sleep 600")))
+    await eventually(lambda: idle_machine.says("wait", "began", attempt=2))
+    await eventually((folder / "pid").read_text)
+
+    builder.send_signal(signal.SIGTERM)
+
+    assert await asyncio.to_thread(builder.wait) != 0
+    assert "job.build.1.finished" not in [subject for subject, _ in await idle_machine.messages("JOBS")]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((folder / "pid").read_text()), 0)
+
+
+async def test_a_builder_without_a_plan_says_what_is_missing(idle_machine: Any) -> None:
+    command = [sys.executable, "-m", "builder", "run"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=idle_machine.environment(), capture_output=True, check=False
+    )
+
+    assert done.returncode != 0
+    assert b"ESTAFETTE_PLAN_FILE" in done.stderr

@@ -1,0 +1,199 @@
+import asyncio
+import random
+
+from builder.backlog import MOST_ENTRIES
+from builder.lines import LONGEST
+from builder.masking import Masker
+from builder.shipping import LARGEST_MESSAGE, MOST_WAITING, Shipper
+from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
+from estafette_common.bus.messages.message import Encoded, Message
+from estafette_common.bus.publishing import NotStoredError
+from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
+from estafette_common.jobs.plan import Plan, Repository, Version
+
+PLAN = Plan(
+    kind=Kind.BUILD,
+    job_id="1",
+    repository=Repository(source="github.com", owner="acme", name="shop"),
+    branch="main",
+    revision="c" * 40,
+    clone_url="file:///nowhere",
+    version=Version(version="1.0.7", counter=7),
+    stages=(),
+)
+
+
+class Stream:
+    """Stores what is published, unless it is away; takes `most` chunks and then none for ever."""
+
+    def __init__(self, *, most: int = 1_000_000) -> None:
+        self.chunks: list[LogChunk] = []
+        self.refusals = 0
+        self.some = asyncio.Event()
+        self.full = asyncio.Event()
+        self._most = most
+
+    async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
+        assert isinstance(message, LogChunk)
+        assert id == message.id
+        if self.refusals:
+            self.refusals -= 1
+            raise NotStoredError("away")
+        if len(self.chunks) == self._most:
+            self.full.set()
+            await asyncio.Event().wait()
+        self.chunks.append(message)
+        self.some.set()
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for chunk in self.chunks for entry in chunk.entries]
+
+
+def shipper_to(stream: Stream, *secrets: str) -> Shipper:
+    return Shipper(stream, PLAN, attempt=1, masker=Masker(secrets))
+
+
+async def may_take(shipper: Shipper) -> bool:
+    """Return whether the shipper takes more now."""
+    try:
+        async with asyncio.timeout(0.01):
+            await shipper.room()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_chunks_and_entries_are_numbered_without_gap() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    for number in range(3 * MOST_ENTRIES + 1):
+        shipper.line("test", str(number))
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    assert [chunk.number for chunk in stream.chunks] == list(range(1, len(stream.chunks) + 1))
+    firsts = [1]
+    for chunk in stream.chunks:
+        firsts.append(firsts[-1] + len(chunk.entries))
+    assert [chunk.first for chunk in stream.chunks] == firsts[:-1]
+    lines = [entry.text for entry in stream.entries if isinstance(entry, Line)]
+    assert lines == [str(number) for number in range(3 * MOST_ENTRIES + 1)]
+    assert stream.entries[-1] == End(outcome="succeeded")
+
+
+async def test_the_first_entry_is_sent_at_once_and_the_next_ones_together() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    shipping = asyncio.ensure_future(shipper.run())
+    shipper.line("test", "first")
+    await stream.some.wait()
+    for number in range(10):
+        shipper.line("test", str(number))
+        await asyncio.sleep(0)
+    shipper.end(Outcome.SUCCEEDED)
+    await shipping
+
+    assert [len(chunk.entries) for chunk in stream.chunks] == [1, 11]
+
+
+async def test_a_chunk_that_is_refused_is_sent_again_before_the_next() -> None:
+    stream = Stream()
+    stream.refusals = 1
+    shipper = shipper_to(stream)
+    for number in range(MOST_ENTRIES + 1):
+        shipper.line("test", str(number))
+    shipper.end(Outcome.FAILED)
+
+    await shipper.run()
+
+    assert [chunk.number for chunk in stream.chunks] == [1, 2]
+
+
+async def test_lines_are_numbered_within_their_stage() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    for stage in ("one", "two", "one"):
+        shipper.line(stage, "")
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    numbers = [(entry.stage, entry.number) for entry in stream.entries if isinstance(entry, Line)]
+    assert numbers == [("one", 1), ("two", 1), ("one", 2)]
+
+
+async def test_reading_stops_when_much_waits_and_goes_on_when_it_is_out() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    while await may_take(shipper):
+        for _ in range(100):
+            shipper.line("test", "x" * 10_000)
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    assert await may_take(shipper)
+
+
+async def test_what_waits_is_still_counted_after_some_of_it_is_out() -> None:
+    stream = Stream(most=100)
+    shipper = shipper_to(stream)
+    for _ in range(300):
+        shipper.line("test", "x" * 200_000)
+    shipping = asyncio.ensure_future(shipper.run())
+
+    await stream.full.wait()
+
+    assert MOST_WAITING < 199 * 200_000
+    assert not await may_take(shipper)
+    shipping.cancel()
+
+
+async def test_many_short_lines_that_wait_stop_reading_too() -> None:
+    shipper = shipper_to(Stream())
+    for _ in range(MOST_WAITING // 150):
+        shipper.line("test", "")
+
+    assert not await may_take(shipper)
+
+
+async def test_a_chunk_always_fits_in_a_message() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    alphabet = [chr(code) for code in range(1, 128) if chr(code) != "\n"]
+    shipper.line("test", "".join(random.Random(1).choices(alphabet, k=LONGEST)))
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    assert max(len(chunk.encode()) for chunk in stream.chunks) < LARGEST_MESSAGE - 4096
+
+
+async def test_a_secret_in_an_images_name_does_not_show() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream, "hunter2-hunter2")
+    shipper.change("test", StageStatus.RUNNING, image=Image(name="hunter2-hunter2.example/shop", tag="1"))
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    [change] = [entry for entry in stream.entries if isinstance(entry, Change)]
+    assert change.image is not None
+    assert change.image.name == "***.example/shop"
+
+
+async def test_a_line_that_a_small_message_cannot_hold_comes_in_several() -> None:
+    stream = Stream()
+    shipper = Shipper(stream, PLAN, attempt=1, masker=Masker([]), largest_message=64 * 1024)
+    noise = "".join(random.Random(1).choices([chr(code) for code in range(1, 0x3000)], k=100_000))
+    shipper.line("test", noise)
+    shipper.end(Outcome.SUCCEEDED)
+
+    await shipper.run()
+
+    lines = [entry for entry in stream.entries if isinstance(entry, Line)]
+    assert "".join(line.text for line in lines) == noise
+    assert [line.number for line in lines] == list(range(1, len(lines) + 1))
+    assert max(len(chunk.encode()) for chunk in stream.chunks) < 64 * 1024
