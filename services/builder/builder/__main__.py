@@ -34,11 +34,14 @@ def host(settings: Settings) -> int:
     def run_folder(folder: Folder) -> int:
         return attempt.run(folder.read(), settings)
 
+    def clean(folder: Folder) -> None:
+        attempt.clean(folder.name, settings)
+
     try:
         jobs = Jobs(settings.jobs_dir)
     except OccupiedError as error:
         sys.exit(str(error))
-    Host(jobs, settings.local_socket, run_folder, attempts=settings.attempts).serve()
+    Host(jobs, settings.local_socket, run_folder, clean, attempts=settings.attempts).serve()
     return 0
 
 

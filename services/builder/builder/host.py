@@ -2,23 +2,25 @@
 
 Starting a Python process costs some 400 ms; forking this one, which has everything imported, a few. It has one thread
 and no event loop, so that a fork is whole. Builders are sessions of their own and outlive the host; a host that is
-started again finds them by their folders.
+started again finds them by their folders. What takes time, as removing a job does, is done by a fork, too.
 """
 
 import gc
 import os
-import select
+import selectors
+import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 from estafette_common.jobs.plan import PlannedStage
 from estafette_common.jobs.runtimes.protocol import (
-    LINE_LIMIT,
     NOT_UNDERSTOOD,
     REQUEST,
     List,
@@ -27,79 +29,99 @@ from estafette_common.jobs.runtimes.protocol import (
     Start,
 )
 from estafette_common.manifest import when
+from estafette_common.manifest.secrets import SecretError, parse_key
 
+from builder.clients import PATIENCE, Client, Clients
 from builder.jobfolders import Folder, Jobs
 
 log = structlog.get_logger()
 
-REQUEST_WITHIN = 10.0
-"""Seconds a client has to say what it wants."""
+AGAIN_AFTER = 1.0
+"""Seconds before what the machine had no room for, a process or a file, is tried again."""
 
 Run = Callable[[Folder], int]
 """Runs the attempt of a folder in the forked process; returns its exit code."""
+
+Clean = Callable[[Folder], None]
+"""Removes what a job whose builder is gone left elsewhere."""
 
 
 class Host:
     """Serves one socket and watches the builders of one folder."""
 
-    def __init__(self, jobs: Jobs, socket_path: Path, run: Run, *, attempts: int) -> None:
+    def __init__(self, jobs: Jobs, socket_path: Path, run: Run, clean: Clean, *, attempts: int) -> None:
         self._jobs = jobs
         self._socket_path = socket_path
         self._run = run
+        self._clean = clean
         self._attempts = attempts
-        self._watched: dict[int, Folder] = {}
+        self._watched: dict[str, int] = {}
+        """The process handle of each job's builder."""
+        self._waiting: list[Folder] = []
+        """Jobs whose next attempt could not be started yet."""
         self._stopping = False
 
     def serve(self) -> None:
         """Serve until SIGTERM. Builders go on."""
-        wake = self._catch_signals()
+        self._selector = selectors.DefaultSelector()
+        self._catch_signals()
         self._socket_path.parent.mkdir(parents=True, exist_ok=True)
         self._socket_path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as self._listener:
-            self._listener.bind(str(self._socket_path))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self._socket_path))
             self._socket_path.chmod(0o660)
-            self._listener.listen(128)
+            listener.listen(128)
+            self._clients = Clients(listener, self._selector, self._answer)
             when.parse(PlannedStage(name="any").when)  # its parser is made once, here, for all builders
             gc.collect()
             gc.freeze()
-            for folder in self._jobs.all():
-                self._adopt(folder)
+            self._find_jobs()
             log.info("host listens", socket=str(self._socket_path), jobs=len(self._watched))
             while not self._stopping:
-                self._turn(wake)
+                self._turn()
         self._socket_path.unlink(missing_ok=True)
 
-    def _turn(self, wake: int) -> None:
-        readable, _, _ = select.select([self._listener.fileno(), wake, *self._watched], [], [])
-        for handle in readable:
-            if handle == self._listener.fileno():
-                self._answer()
-            elif handle == wake:
-                os.read(wake, 512)
-            else:
-                self._ended(handle)
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(AGAIN_AFTER if self._waiting else self._clients.seconds_left()):
+            try:
+                key.data()
+            except Exception:
+                log.exception("host goes on")
+                time.sleep(0.1)  # or a trouble that stays would take all of a processor
+        self._clients.hang_up_on_late_ones()
+        waiting, self._waiting = self._waiting, []
+        for folder in waiting:
+            self._adopt(folder)
 
-    def _catch_signals(self) -> int:
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
+    def _catch_signals(self) -> None:
+        self._wake, writing = os.pipe()
+        for end in (self._wake, writing):
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
 
         def stop(*_: object) -> None:
             self._stopping = True
 
+        def child_ended(*_: object) -> None:
+            """It is enough to wake up."""
+
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        return reading
+        signal.signal(signal.SIGCHLD, child_ended)
 
-    def _answer(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection:
-            connection.settimeout(REQUEST_WITHIN)
-            with suppress(OSError):
-                reply = self._reply(connection.makefile("rb").readline(LINE_LIMIT))
-                connection.sendall(reply.model_dump_json().encode() + b"\n")
+    def _woken(self) -> None:
+        os.read(self._wake, 512)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
 
-    def _reply(self, line: bytes) -> Reply:
+    def _answer(self, line: bytes, client: Client) -> bytes | None:
+        reply = self._reply(line, client)
+        return None if reply is None else _encoded(reply)
+
+    def _reply(self, line: bytes, client: Client) -> Reply | None:
+        """Do what a line asks and return the answer; nothing if a fork will give it."""
         try:
             request = REQUEST.validate_json(line)
         except ValueError:
@@ -107,101 +129,153 @@ class Host:
         try:
             match request:
                 case Start():
-                    self._start(request)
-                    return Reply()
+                    return self._start(request)
                 case Remove():
-                    self._remove(request.name)
-                    return Reply()
+                    return self._remove(request.name, client)
                 case List():
                     return Reply(jobs=[folder.describe() for folder in self._jobs.all()])
-        except OSError as error:
+        except (SecretError, ValueError) as error:
+            log.warning("request cannot be done", verb=request.verb, error=str(error))
+            return Reply(error=NOT_UNDERSTOOD)
+        except Exception as error:
             log.exception("request failed", verb=request.verb)
             return Reply(error=f"{request.verb}: {error}")
 
-    def _start(self, request: Start) -> None:
+    def _start(self, request: Start) -> Reply:
         folder = self._jobs.folder(request.plan.job_name)
-        if folder.exists():
-            return
-        folder.create(request)
-        self._fork(folder, attempt=1)
+        parse_key(request.key)
+        if folder.is_leaving():
+            return Reply(error=f"start: {folder.name} is being removed")
+        if not folder.exists():
+            folder.create(request)
+            try:
+                self._fork_builder(folder, attempt=1)
+            except OSError:
+                folder.remove()
+                raise
+        return Reply()
 
-    def _remove(self, name: str) -> None:
+    def _remove(self, name: str, client: Client) -> Reply | None:
         folder = self._jobs.folder(name)
         if not folder.exists():
-            return
-        for handle, watched in list(self._watched.items()):
-            if watched.name == name:
-                del self._watched[handle]
-                os.close(handle)
-        folder.end()
-        folder.remove()
-        log.info("job removed", job=name)
+            return Reply()
+        folder.set_leaving()
+        self._stop_watching(name)
+        self._fork(partial(self._take_away, folder, client), client=client)
+        log.info("job is being removed", job=name)
+        return None
+
+    def _find_jobs(self) -> None:
+        for path in self._jobs.leavings():
+            self._fork(partial(shutil.rmtree, path, ignore_errors=True))
+        for folder in self._jobs.all():
+            self._adopt(folder)
 
     def _adopt(self, folder: Folder) -> None:
-        if folder.is_done():
-            return
-        pid = folder.running_pid()
-        if pid is None:
-            self._again(folder)
-        else:
-            self._watch(folder, pid)
+        """Do for a job what is to be done next; try again later when the machine has no room for it."""
+        try:
+            if not folder.exists():
+                return
+            if folder.is_leaving():
+                self._fork(partial(self._take_away, folder))
+            elif not folder.is_done():
+                pid = folder.running_pid()
+                if pid is None:
+                    self._again(folder)
+                else:
+                    self._watch(folder, pid)
+        except Exception:
+            log.exception("job waits", job=folder.name)
+            self._waiting.append(folder)
 
     def _watch(self, folder: Folder, pid: int) -> None:
         try:
-            self._watched[os.pidfd_open(pid)] = folder
-        except ProcessLookupError:
-            self._again(folder)
-
-    def _ended(self, handle: int) -> None:
-        folder = self._watched.pop(handle, None)
-        os.close(handle)
-        if folder is None:
+            handle = os.pidfd_open(pid)
+        except OSError:  # it is gone, or there is no room for one more
+            self._waiting.append(folder)
             return
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG) != (0, 0):
-                pass
-        if not folder.is_done():
-            self._again(folder)
+        self._watched[folder.name] = handle
+        self._selector.register(handle, selectors.EVENT_READ, partial(self._ended, folder, handle))
+
+    def _ended(self, folder: Folder, handle: int) -> None:
+        if self._watched.get(folder.name) == handle:
+            self._stop_watching(folder.name)
+            self._adopt(folder)
+
+    def _stop_watching(self, name: str) -> None:
+        handle = self._watched.pop(name, None)
+        if handle is not None:
+            self._selector.unregister(handle)
+            os.close(handle)
 
     def _again(self, folder: Folder) -> None:
         attempt = folder.attempt() + 1
-        folder.end_stages()
+        folder.end_group()
         if attempt > self._attempts:
             log.error("builder died too often", job=folder.name, attempts=self._attempts)
             folder.give_up()
+            self._fork(partial(self._clean, folder))
             return
         log.warning("builder died; started again", job=folder.name, attempt=attempt)
-        self._fork(folder, attempt=attempt)
+        self._fork_builder(folder, attempt=attempt)
 
-    def _fork(self, folder: Folder, *, attempt: int) -> None:
+    def _fork_builder(self, folder: Folder, *, attempt: int) -> None:
         folder.set_attempt(attempt)
+        pid = self._fork(partial(self._build, folder))
+        try:
+            folder.set_pid(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)  # a later host would not know of it
+            raise
+        log.info("builder started", job=folder.name, attempt=attempt, pid=pid)
+        self._watch(folder, pid)
+
+    def _fork(self, work: Callable[[], int | None], *, client: Client | None = None) -> int:
+        """Do the work in a process of its own, which keeps a client and exits with the code of the work."""
         pid = os.fork()
         if pid:
-            folder.set_pid(pid)
-            log.info("builder started", job=folder.name, attempt=attempt, pid=pid)
-            self._watch(folder, pid)
-            return
-        code = 1
+            return pid
+        code: int | None = 1
         try:
-            self._become_builder(folder)
-            code = self._run(folder)
-            if code == 0:
-                folder.set_done()
+            self._become_other(client)
+            code = work()
         except BaseException:
-            log.exception("builder failed", job=folder.name)
+            log.exception("fork failed")
         finally:
             sys.stderr.flush()
-            os._exit(code)
+            os._exit(code or 0)
 
-    def _become_builder(self, folder: Folder) -> None:
+    def _become_other(self, client: Client | None) -> None:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(each, signal.SIG_DFL)
-        self._listener.close()
+        self._selector.close()
+        self._clients.let_go(but=client)
         self._jobs.let_go()
-        for handle in self._watched:
+        for handle in self._watched.values():
             os.close(handle)
+
+    def _build(self, folder: Folder) -> int:
         with folder.log.open("ab") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
+        code = self._run(folder)
+        if code == 0:
+            folder.set_done()
+        return code
+
+    def _take_away(self, folder: Folder, client: Client | None = None) -> None:
+        """End a job and forget it, and tell the client who asked for it."""
+        try:
+            folder.end()
+            self._clean(folder)
+        finally:
+            folder.remove()
+        if client is not None:
+            client.connection.settimeout(PATIENCE)
+            client.connection.sendall(_encoded(Reply()))
+
+
+def _encoded(reply: Reply) -> bytes:
+    return reply.model_dump_json().encode() + b"\n"

@@ -3,11 +3,13 @@
 import fcntl
 import json
 import os
+import re
+import select
 import shutil
 import signal
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from estafette_common.jobs.plan import Plan
@@ -17,6 +19,15 @@ from builder.attempt import Attempt
 
 GRACE = 12.0
 """Seconds a builder has to end its stages when its job is removed."""
+
+KILLED_WITHIN = 5.0
+"""Seconds the system has to end a process that was killed."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+"""Of a job, and of its folder."""
+
+HIDDEN = ".job."
+"""How the name of a folder begins that is half made or half removed."""
 
 
 class OccupiedError(Exception):
@@ -41,13 +52,18 @@ class Jobs:
 
     def folder(self, name: str) -> "Folder":
         """Return the folder of a job, which may not exist; ValueError for a name that is none."""
-        if not name or "/" in name or name.startswith("."):
+        if NAME.fullmatch(name) is None:
             raise ValueError(f"not the name of a job: {name!r}")
         return Folder(self._root / name)
 
     def all(self) -> list["Folder"]:
         """Return the folders of all jobs."""
-        return [Folder(entry) for entry in sorted(self._root.iterdir()) if not entry.name.startswith(".")]
+        folders = [Folder(entry) for entry in sorted(self._root.iterdir()) if NAME.fullmatch(entry.name)]
+        return [folder for folder in folders if folder.exists()]
+
+    def leavings(self) -> list[Path]:
+        """Return what a host that was killed left half made or half removed."""
+        return [entry for entry in self._root.iterdir() if entry.name.startswith(HIDDEN)]
 
 
 class Folder:
@@ -68,18 +84,18 @@ class Folder:
 
     def exists(self) -> bool:
         """Return whether the job was ever accepted."""
-        return self._path.exists()
+        return (self._path / "plan.json").exists()
 
     def create(self, request: Start) -> None:
         """Make the folder, whole or not at all."""
-        fresh = self._path.parent / f".{self.name}.{os.getpid()}"
-        shutil.rmtree(fresh, ignore_errors=True)
+        fresh = self._aside("new")
         (fresh / "workspace").mkdir(parents=True)
         (fresh / "plan.json").write_text(request.plan.model_dump_json())
         (fresh / "traceparent").write_text(request.traceparent)
         descriptor = os.open(fresh / "key", os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(request.raw_key())
+        shutil.rmtree(self._path, ignore_errors=True)
         fresh.rename(self._path)
 
     def read(self) -> Attempt:
@@ -137,30 +153,39 @@ class Folder:
         """Remember that the builder died too often."""
         self._write("done", "given up")
 
+    def is_leaving(self) -> bool:
+        """Return whether the job is being removed."""
+        return (self._path / "leaving").exists()
+
+    def set_leaving(self) -> None:
+        """Remember that the job is to be removed, whatever happens to who does it."""
+        self._write("leaving", "")
+
     def end(self) -> None:
         """End the builder and its stages, if they run."""
         pid = self.running_pid()
-        if pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + GRACE
-            while self.running_pid() is not None and time.monotonic() < deadline:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-                time.sleep(0.02)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.end_stages()
+        with suppress(ProcessLookupError):
+            if pid is not None:
+                _end(pid)
+        self.end_group()
 
-    def end_stages(self) -> None:
-        """Kill what stages of a dead builder still run."""
+    def end_group(self) -> None:
+        """Kill what a dead builder's stage or git still runs."""
+        if not self._read("pid").endswith(_boot()):
+            return  # the number is of a process before the machine was started again
         for group in self._read("groups").split():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(group), signal.SIGKILL)
 
     def remove(self) -> None:
-        """Forget the job."""
-        shutil.rmtree(self._path, ignore_errors=True)
+        """Forget the job: at once, though removing its files may take long."""
+        aside = self._aside("old")
+        with suppress(FileNotFoundError):
+            self._path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _aside(self, what: str) -> Path:
+        return self._path.parent / f"{HIDDEN}{self.name}.{what}.{os.getpid()}"
 
     @property
     def _group(self) -> Path:
@@ -176,10 +201,29 @@ class Folder:
         fresh.rename(self._path / name)
 
 
+def _end(pid: int) -> None:
+    """Ask a process to end, and kill it if it takes too long; ProcessLookupError if it is gone."""
+    handle = os.pidfd_open(pid)
+    try:
+        ended = select.poll()
+        ended.register(handle)
+        for how, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, KILLED_WITHIN)):
+            signal.pidfd_send_signal(handle, how)
+            if ended.poll(seconds * 1000):
+                return
+    finally:
+        os.close(handle)
+
+
 def _start_time(pid: int) -> str:
-    """Return when a process started, in ticks since boot (proc(5)); nothing when it is gone or a zombie."""
+    """Return when a process started, in ticks since a boot (proc(5)); nothing when it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return "gone"
-    return "gone" if fields[0] == "Z" else fields[19]
+    return "gone" if fields[0] == "Z" else f"{fields[19]}@{_boot()}"
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
