@@ -71,7 +71,7 @@ def run(case: Mapping[str, Any]) -> dict[str, Any]:
 def _outcome(given: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
     match given["op"]:
         case "read_manifest":
-            return {"ok": True} | _described(tree(_read(given)), expected)
+            return {"ok": True} | described(tree(_read(given)), expected)
         case "roundtrip":
             written = reading.as_written(given["yaml"], Findings())
             again = reading.as_written(writing.to_yaml(written), Findings())
@@ -100,7 +100,7 @@ def _version(given: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str,
         "patch": computed.patch,
         "label": computed.label,
         "patchWithLabel": computed.version.split(".", 2)[-1],
-        **_described({"config": tree(manifest)["version"]}, expected),
+        **described({"config": tree(manifest)["version"]}, expected),
     }
 
 
@@ -164,7 +164,8 @@ def _with_custom(empty: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]
     return {**empty, **own, "custom": given.get("customProperties")}
 
 
-def _described(found: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
+def described(found: Any, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a case asks for of a tree: values by path, and lengths."""
     return {
         "values": {path: _at(found, path) for path in expected.get("values", {})},
         "counts": {path: len(_at(found, path) or ()) for path in expected.get("counts", {})},

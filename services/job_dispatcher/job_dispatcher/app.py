@@ -6,7 +6,7 @@ from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.topology import Consumer
 from estafette_common.jobs.runtimes.settings import create_runtime
-from estafette_common.manifest.secrets import parse_key
+from estafette_common.manifest.secrets import parse_keys
 
 from job_dispatcher.dispatcher import Dispatcher
 from job_dispatcher.history import History
@@ -21,7 +21,7 @@ REQUESTS = Consumer(durable="dispatcher-job-requested", message=JobRequested, co
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
     bus = Bus(settings.nats_url, source="job-dispatcher", grace=settings.shutdown_grace)
-    secret_key = parse_key(settings.secret_key.get_secret_value())
+    secret_key = parse_keys(settings.secret_key.get_secret_value())
     dispatcher = Dispatcher(create_runtime(settings), History(bus), bus, secret_key=secret_key)
 
     bus.consume(REQUESTS, dispatcher.on_requested)

@@ -6,7 +6,7 @@ from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, 
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, JobSpec, RuntimeUnavailableError
-from estafette_common.manifest.secrets import SecretError, unseal_key
+from estafette_common.manifest.secrets import Keys, SecretError, unseal_key
 from estafette_common.telemetry import traceparent
 
 from job_dispatcher.history import History
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 class Dispatcher:
     """Hands jobs to the runtime. A part of the service, for the runtime is closed with it."""
 
-    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: bytes) -> None:
+    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: Keys) -> None:
         self._runtime = runtime
         self._history = history
         self._bus = bus

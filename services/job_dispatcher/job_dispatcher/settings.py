@@ -8,4 +8,4 @@ from pydantic import Field, SecretStr
 class Settings(RuntimeSettings, ServiceSettings):
     """Settings of job-dispatcher."""
 
-    secret_key: SecretStr = Field(description="Base64 of the key that manifest-planner seals the keys of jobs with.")
+    secret_key: SecretStr = Field(description="That of manifest-planner, which seals the keys of jobs with it.")

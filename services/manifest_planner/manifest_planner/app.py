@@ -15,7 +15,7 @@ from estafette_common.bus.messages.jobs import (
 from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
-from estafette_common.manifest.secrets import parse_key
+from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.builds import Builds
 from manifest_planner.decisions import Decisions
@@ -40,7 +40,8 @@ def create_app(settings: Settings) -> web.Application:
         if settings.reads_from_github
         else GitManifests(settings.cache_dir, settings.clone_url, github)
     )
-    sealer = Sealer(parse_key(settings.secret_key.get_secret_value()), github)
+    keys = parse_keys(settings.secret_key.get_secret_value())
+    sealer = Sealer(keys, github, moved_to_github=settings.secrets_moved_to_github)
     builds = Builds(database)
     planner = Planner(
         manifests,

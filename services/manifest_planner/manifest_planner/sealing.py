@@ -14,8 +14,9 @@ JOB_KEY_BYTES = 32
 class Sealer:
     """Seals plans."""
 
-    def __init__(self, secret_key: bytes, github: GithubClient) -> None:
-        self._secret_key = secret_key
+    def __init__(self, keys: secrets.Keys, github: GithubClient, *, moved_to_github: bool = False) -> None:
+        self._keys = keys
+        self._moved = moved_to_github
         self._github = github
 
     async def clone_token(self, repository: Repository, url: str, installation: int | None) -> str:
@@ -23,7 +24,7 @@ class Sealer:
         if not self._github.may_see_tokens(url):
             return ""
         token = await self._github.clone_token(repository.owner, repository.name, installation)
-        return secrets.encrypt(token, key=self._secret_key) if token else ""
+        return secrets.encrypt(token, key=self._keys) if token else ""
 
     def unusable(self, text: str, *, pipeline: str) -> list[str]:
         """Return what is wrong with the secrets in a manifest, each with its place; nothing when all can be used."""
@@ -31,7 +32,7 @@ class Sealer:
         for number, line in enumerate(text.splitlines(), start=1):
             for found in secrets.ENVELOPE.finditer(line):
                 try:
-                    secrets.plain_values(found[0], key=self._secret_key, pipeline=pipeline)
+                    secrets.plain_values(found[0], key=self._keys, pipeline=pipeline, moved_to_github=self._moved)
                 except secrets.SecretError as error:
                     wrong.append(f"{MANIFEST}:{number}:{found.start() + 1}: {error}")
         return wrong
@@ -42,7 +43,7 @@ class Sealer:
         pipeline = plan.repository.pipeline
 
         def reseal(text: str) -> str:
-            return secrets.reseal(text, key=self._secret_key, new_key=job_key, pipeline=pipeline)
+            return secrets.reseal(text, key=self._keys, new_key=job_key, pipeline=pipeline, moved_to_github=self._moved)
 
         stages = tuple(
             stage.model_copy(
@@ -62,4 +63,4 @@ class Sealer:
                 "stages": stages,
             }
         )
-        return sealed, secrets.seal_key(job_key, secret_key=self._secret_key, job_id=plan.job_id)
+        return sealed, secrets.seal_key(job_key, secret_key=self._keys, job_id=plan.job_id)

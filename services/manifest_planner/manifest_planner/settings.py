@@ -10,7 +10,15 @@ from pydantic import Field, SecretStr
 class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
     """Settings of manifest-planner."""
 
-    secret_key: SecretStr = Field(description="Base64 of the key of the secrets in manifests: 16, 24 or 32 bytes.")
+    secret_key: SecretStr = Field(
+        description="Base64 of the key of the secrets in manifests: 16, 24 or 32 bytes. Several, separated by commas, "
+        "while keys are changed: the first seals, all open."
+    )
+    secrets_moved_to_github: bool = Field(
+        default=False,
+        description="Opens secrets of a repository elsewhere to any repository of that name at GitHub, as the "
+        "reference does. Unsafe where others may push.",
+    )
     server_url: str = Field("http://127.0.0.1:5000", description="Where people find the page.")
     clone_url: str = Field(
         "https://{source}/{owner}/{name}.git", description="Where repositories are cloned from, with these fields."

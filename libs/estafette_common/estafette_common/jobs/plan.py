@@ -1,5 +1,7 @@
 """The plan: everything a builder needs to know of its job, resolved by the planner."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from estafette_common.jobs.lifecycle import Kind
@@ -32,6 +34,10 @@ class Version(_Frozen):
     patch: str | None = None
     label: str | None = None
     counter: int
+    max_counter: int = 0
+    """Of the newest build of the pipeline."""
+    max_counter_current_branch: int = 0
+    """Of the newest build of the branch."""
 
 
 class PlannedStage(_Frozen):
@@ -63,6 +69,12 @@ class Plan(_Frozen):
     env: dict[str, str] = {}
     """Of the manifest, for every stage."""
     stages: tuple[PlannedStage, ...]
+    target: str = ""
+    """Of a release; or the name of a bot."""
+    action: str = ""
+    """Of a release."""
+    events: tuple[dict[str, Any], ...] = ()
+    """What fired, and what named triggers remember, as the reference's API has it."""
     server_url: str = ""
     """Where people find the page; `ESTAFETTE_CI_SERVER_BASE_URL`."""
     timeout: float = 6 * 60 * 60.0

@@ -1,24 +1,52 @@
 """The variables of a stage: what the job is about, the manifest's own, and secrets opened last."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Plan, PlannedStage
 
-REFERENCE = re.compile(r"\$(?:\{(ESTAFETTE_[A-Za-z0-9_]*)\}|(ESTAFETTE_[A-Za-z0-9_]*))")
-"""`$ESTAFETTE_X` or `${ESTAFETTE_X}`; everything else with a `$` is the shell's business."""
+OURS = "ESTAFETTE_"
+
+REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+"""`$NAME` or `${NAME}`; everything else with a `$` is the shell's business."""
 
 LONGEST_LABEL = 63
 """Characters of a DNS label (RFC 1035)."""
 
+EVENT_FIELDS = {
+    "pipeline": ("buildVersion", "repoSource", "repoOwner", "repoName", "repoBranch", "status", "event"),
+    "release": ("releaseVersion", "repoSource", "repoOwner", "repoName", "target", "status", "event"),
+    "git": ("event", "repository", "branch"),
+    "docker": ("event", "image", "tag"),
+    "cron": ("time",),
+    "pubsub": ("project", "topic", "message"),
+    "github": ("event", "repository", "delivery", "payload"),
+    "bitbucket": ("event", "repository", "hookUUID", "requestUUID", "attemptNumber", "payload"),
+    "manual": ("userID",),
+}
+"""Kinds of events and their fields, as the reference's API has them."""
+
+EVENT_NAMES = {"pubsub": "PUB_SUB", "repoBranch": "BRANCH"}
+"""Kinds and fields whose variables are called otherwise."""
+
 
 def upper_snake(name: str) -> str:
     """Return the name as part of a variable: `HTTPServer` → `HTTP_SERVER`, `userID` → `USER_ID`."""
+    return re.sub(r"[^A-Z0-9]+", "_", _split(name).upper())
+
+
+def lower_snake(name: str) -> str:
+    """Return the name as part of a file name: `kubernetes-engine` → `kubernetes_engine`."""
+    return re.sub(r"[^a-z0-9]+", "_", _split(name).lower())
+
+
+def _split(name: str) -> str:
     split = re.sub(r"(?<=.)([A-Z])(?=[a-z])", r"_\1", name)
-    split = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", split)
-    return re.sub(r"[^A-Z0-9]+", "_", split.upper())
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", split)
 
 
 def dns_safe(text: str) -> str:
@@ -28,8 +56,38 @@ def dns_safe(text: str) -> str:
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Return the text with each ESTAFETTE_ reference replaced, by nothing when it is unknown."""
-    return REFERENCE.sub(lambda found: variables.get(found[1] or found[2], ""), text)
+    """Return the text with each ESTAFETTE_ reference replaced, by nothing when it is unknown.
+
+    Other references stay for the shell, in braces.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name is None:  # `$$` is the shell's own, and what follows it no name
+            return found[0]
+        return variables.get(name, "") if name.startswith(OURS) else f"${{{name}}}"
+
+    return REFERENCE.sub(value, text)
+
+
+def label_variables(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of labels."""
+    return {f"{OURS}LABEL_{upper_snake(name)}": value for name, value in labels.items()}
+
+
+def event_variables(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the variables of events: of those that fired by their kind, and of named ones by their name."""
+    variables: dict[str, str] = {}
+    for event in events:
+        for kind, names in EVENT_FIELDS.items():
+            if (body := event.get(kind)) is None:
+                continue
+            told = {EVENT_NAMES.get(each, upper_snake(each)): _as_text(body.get(each, "")) for each in names}
+            prefixes = [EVENT_NAMES.get(kind, kind.upper())] if event.get("fired") else []
+            prefixes += [upper_snake(event["name"])] if event.get("name") else []
+            for prefix in prefixes:
+                variables |= {f"{OURS}TRIGGER_{prefix}_{field}": value for field, value in told.items()}
+    return variables
 
 
 def job_variables(plan: Plan, *, status: str, started_at: datetime) -> dict[str, str]:
@@ -45,23 +103,32 @@ def job_variables(plan: Plan, *, status: str, started_at: datetime) -> dict[str,
         "ESTAFETTE_GIT_REVISION": plan.revision,
         "ESTAFETTE_BUILD_VERSION": version.version,
         "ESTAFETTE_BUILD_CURRENT_COUNTER": str(version.counter),
+        "ESTAFETTE_BUILD_MAX_COUNTER": str(version.max_counter),
+        "ESTAFETTE_BUILD_MAX_COUNTER_CURRENT_BRANCH": str(version.max_counter_current_branch),
         "ESTAFETTE_BUILD_DATETIME": started_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "ESTAFETTE_BUILD_STATUS": status,
         "ESTAFETTE_CI_SERVER_BASE_URL": plan.server_url,
     }
-    if plan.kind is Kind.BUILD:
-        variables["ESTAFETTE_BUILD_ID"] = plan.job_id
-    if version.major is not None:
-        variables["ESTAFETTE_BUILD_VERSION_MAJOR"] = str(version.major)
-    if version.minor is not None:
-        variables["ESTAFETTE_BUILD_VERSION_MINOR"] = str(version.minor)
-    if version.patch is not None:
-        variables["ESTAFETTE_BUILD_VERSION_PATCH"] = version.patch
-    if version.label is not None:
-        variables["ESTAFETTE_BUILD_VERSION_LABEL"] = version.label
-    for name, value in plan.labels.items():
-        variables[f"ESTAFETTE_LABEL_{upper_snake(name)}"] = value
-    return variables
+    for part in ("major", "minor", "patch", "label"):
+        if (value := getattr(version, part)) is not None:
+            variables[f"ESTAFETTE_BUILD_VERSION_{part.upper()}"] = str(value)
+    return variables | _of_kind(plan) | event_variables(plan.events) | label_variables(plan.labels)
+
+
+def _of_kind(plan: Plan) -> dict[str, str]:
+    match plan.kind:
+        case Kind.BUILD:
+            return {"ESTAFETTE_BUILD_ID": plan.job_id}
+        case Kind.RELEASE:
+            users = [event["manual"].get("userID", "") for event in plan.events if event.get("manual")]
+            return {
+                "ESTAFETTE_RELEASE_NAME": plan.target,
+                "ESTAFETTE_RELEASE_ACTION": plan.action,
+                "ESTAFETTE_RELEASE_ID": plan.job_id,
+                "ESTAFETTE_RELEASE_TRIGGERED_BY": users[0] if users else "",
+            }
+        case Kind.BOT:
+            return {"ESTAFETTE_BOT_NAME": plan.target, "ESTAFETTE_BOT_ID": plan.job_id}
 
 
 def stage_variables(
@@ -82,3 +149,13 @@ def stage_variables(
         for name, value in {**plan.env, "ESTAFETTE_STAGE_NAME": stage.name, **stage.env}.items()
     }
     return variables | own
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else compact_json(value).strip('"')
+
+
+def compact_json(value: Any) -> str:
+    """Return compact JSON with sorted keys, and what HTML would take for its own escaped, as Go writes it."""
+    written = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

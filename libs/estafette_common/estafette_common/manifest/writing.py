@@ -29,8 +29,12 @@ def tree(manifest: model.Manifest) -> dict[str, Any]:
 
 def to_yaml(manifest: model.Manifest) -> str:
     """Return the manifest as YAML."""
-    written = _as_maps(tree(manifest))
-    return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return dump(_as_maps(tree(manifest)))
+
+
+def dump(node: Any, *, sort_keys: bool = False) -> str:
+    """Return a tree as YAML 1.1 that reads back as the same tree here and in Go."""
+    return yaml.dump(node, Dumper=_Dumper, sort_keys=sort_keys, allow_unicode=True, width=120)
 
 
 def _write_triggers(found: dict[str, Any], manifest: model.Manifest) -> None:

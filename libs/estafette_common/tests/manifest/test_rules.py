@@ -104,7 +104,7 @@ def test_names_are_made_safe() -> None:
 
 
 def test_only_our_references_are_expanded() -> None:
-    assert expand("$ESTAFETTE_A ${ESTAFETTE_B} $HOME $$ $5", {"ESTAFETTE_A": "a"}) == "a  $HOME $$ $5"
+    assert expand("$ESTAFETTE_A ${ESTAFETTE_B} $HOME $$ $5", {"ESTAFETTE_A": "a"}) == "a  ${HOME} $$ $5"
 
 
 def test_the_stage_wins_over_the_manifest_and_secrets_stay_whole() -> None:

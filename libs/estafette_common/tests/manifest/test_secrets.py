@@ -160,14 +160,73 @@ def test_what_is_wrong_with_a_key_is_told_without_the_key(text: str, reason: str
     assert not text or text not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="a key file's last newline makes it no base64")
 def test_blanks_around_a_key_do_not_matter() -> None:
     assert secrets.parse_key(base64.b64encode(KEY).decode() + "\n") == KEY
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="sealing with a key of another size is another error")
 def test_a_key_of_another_size_cannot_seal() -> None:
     with pytest.raises(secrets.SecretError):
         secrets.seal_key(bytes(32), secret_key=b"short", job_id="1")
     with pytest.raises(secrets.SecretError):
         secrets.encrypt(VALUE, key=b"short")
+
+
+SHOP = "github.com/acme/shop"
+
+
+def test_a_restricted_secret_opens_for_its_pipelines_alone() -> None:
+    envelope = secrets.encrypt("hunter2", key=KEY, allow_list="github.com/acme/(shop|web)")
+
+    assert secrets.decrypt(envelope, key=KEY, pipeline=SHOP) == "hunter2"
+    for pipeline in ("github.com/acme/other", "github.com/acme/shop-2", "github.com/other/shop"):
+        with pytest.raises(secrets.SecretError, match="restricted"):
+            secrets.decrypt(envelope, key=KEY, pipeline=pipeline)
+
+
+def test_the_allow_list_of_an_envelope_cannot_be_changed() -> None:
+    envelope = secrets.encrypt("hunter2", key=KEY, allow_list=SHOP)
+    other = secrets.encrypt("x", key=KEY, allow_list="github.com/mallory/shop")
+    forged = ".".join([*envelope.split(".")[:-1], other.split(".")[-1]])
+
+    with pytest.raises(secrets.SecretError, match="cannot be opened"):
+        secrets.decrypt(forged, key=KEY, pipeline="github.com/mallory/shop")
+
+
+def test_an_allow_list_that_is_no_expression_is_refused() -> None:
+    with pytest.raises(secrets.SecretError, match="allow list"):
+        secrets.encrypt("x", key=KEY, allow_list="(")
+
+
+def test_keys_are_rotated_without_losing_a_secret() -> None:
+    old, new = bytes(32), bytes(range(32))
+    text = f"a: {secrets.encrypt('x', key=old)}\nb: {secrets.encrypt('y', key=old, allow_list=SHOP)}\n"
+
+    rotated = secrets.rotate(text, key=(new, old))
+
+    assert secrets.decrypt_all(text, key=(new, old), pipeline=SHOP) == "a: x\nb: y\n"
+    assert secrets.decrypt_all(rotated, key=new, pipeline=SHOP) == "a: x\nb: y\n"
+    with pytest.raises(secrets.SecretError, match="restricted"):
+        secrets.decrypt_all(rotated, key=new, pipeline="github.com/acme/other")
+
+
+def test_several_keys_are_separated_by_commas() -> None:
+    one, other = (base64.b64encode(key).decode() for key in (bytes(32), bytes(range(32))))
+
+    assert secrets.parse_keys(f"{one}, {other}\n") == (bytes(32), bytes(range(32)))
+
+
+def test_a_secret_that_cannot_be_opened_is_blanked_among_others() -> None:
+    good, bad = secrets.encrypt("x", key=KEY), secrets.encrypt("y", key=bytes(32))
+
+    opened = secrets.open_all(f"{good}|{bad}|", key=KEY, pipeline=SHOP)
+
+    assert (opened.text, len(opened.faults)) == ("x||", 1)
+
+
+def test_a_secret_that_moved_to_github_opens_only_where_that_is_switched_on() -> None:
+    envelope = secrets.encrypt("x", key=KEY, allow_list="bitbucket.org/acme/shop")
+
+    closed = secrets.open_all(envelope, key=KEY, pipeline=SHOP)
+    opened = secrets.open_all(envelope, key=KEY, pipeline=SHOP, moved_to_github=True)
+
+    assert (len(closed.faults), opened.text) == (1, "x")
