@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import yaml
+from builder.entrypoint import modes
 from builder.masking import Masker
 from builder.statuses import of_steps
 from estafette_common.jobs.lifecycle import Kind, StageStatus
@@ -214,6 +215,10 @@ def _obfuscate(given: Case, _: Case) -> dict[str, Any]:
     return {"ok": True, "lines": [Masker(values)(line) for line in given["lines"]]}
 
 
+def _entrypoint(given: Case, _: Case) -> dict[str, Any]:
+    return {"modes": [mode.value for mode in modes(tuple(given["commands"]), foreground=given["foreground"])]}
+
+
 def _aggregate(given: Case, _: Case) -> dict[str, Any]:
     outcome = of_steps((each["step"], StageStatus(each["status"])) for each in given["steps"])
     status = outcome.status.value if outcome else ""
@@ -252,4 +257,5 @@ OPERATIONS = {
     "credentials_files": _credential_files,
     "obfuscate": _obfuscate,
     "aggregate": _aggregate,
+    "entrypoint": _entrypoint,
 }

@@ -22,6 +22,7 @@ DECIDED_OTHERWISE = {
     "crypt-045": "an allow list is matched whole, also where it has alternatives",
     "obfuscate-009": "the longest secret is hidden first, so no tail stays",
     "obfuscate-011": "a secret is also hidden within what was encoded in base64 as a whole",
+    "entrypoint-016": "a command of several lines is run whole",
     "credentials-014": "an image by its digest is the image",
 }
 

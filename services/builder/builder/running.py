@@ -154,6 +154,7 @@ class Job:
             shell=stage.shell,
             work_dir=expand(stage.work_dir, variables),
             commands=stage.commands,
+            run_commands_in_foreground=stage.run_commands_in_foreground,
             environment=stage_variables(
                 self._plan, stage, status=self._status, started_at=self._started_at, open_secrets=self._open
             ),

@@ -48,6 +48,7 @@ class PlannedStage(_Frozen):
     shell: str = "/bin/sh"
     work_dir: str = "/estafette-work"
     commands: tuple[str, ...] = ()
+    run_commands_in_foreground: bool = False
     when: str = "status == 'succeeded'"
     env: dict[str, str] = {}
     auto_injected: bool = False

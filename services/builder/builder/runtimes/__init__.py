@@ -27,6 +27,7 @@ class StageRun:
     shell: str
     work_dir: str
     commands: tuple[str, ...]
+    run_commands_in_foreground: bool
     environment: Mapping[str, str]
     workspace: Path
     """The job's work directory on the host."""
@@ -77,16 +78,3 @@ def split_reference(image: str) -> tuple[str, str]:
         return name, digest
     head, colon, tag = name.rpartition(":")
     return (head, tag) if colon and "/" not in tag else (name, "latest")
-
-
-def script(shell: str, commands: tuple[str, ...]) -> str:
-    """Return the program of a stage: stops at the first failure, echoes each command dimly, runs it as it is."""
-    lines = [f"#!{shell}", "set -e"]
-    for command in commands:
-        lines.append(f"printf '\\033[2m> %s\\033[0m\\n' {_quoted(command)}")
-        lines.append(command)
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

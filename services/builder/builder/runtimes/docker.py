@@ -16,7 +16,8 @@ from aiodocker.stream import Stream
 from estafette_common.bus.messages.logs import Image
 from yarl import URL
 
-from builder.runtimes import GRACE, Output, StageError, StageRun, script, split_reference
+from builder.entrypoint import script
+from builder.runtimes import GRACE, Output, StageError, StageRun, split_reference
 
 STREAMS = {1: "stdout", 2: "stderr"}
 """By the number in the frames that the engine sends."""
@@ -169,7 +170,7 @@ def _configuration(stage: StageRun, folder: Path, *, job: str) -> dict[str, Any]
     command: dict[str, Any] = {}
     if stage.commands:
         file = folder / "entrypoint.sh"
-        file.write_text(script(stage.shell, stage.commands))
+        file.write_text(script(stage.shell, stage.commands, foreground=stage.run_commands_in_foreground))
         file.chmod(0o755)
         folder.chmod(0o755)
         binds.append(f"{folder}:/entrypoint:ro")

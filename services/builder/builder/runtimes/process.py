@@ -6,19 +6,17 @@ import shutil
 import signal
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from estafette_common.bus.messages.logs import Image
 
-from builder.runtimes import GRACE, Output, StageError, StageRun, script, split_reference
+from builder.entrypoint import script
+from builder.programs import READ, Program
+from builder.runtimes import GRACE, Output, StageError, StageRun, split_reference
 
 DEFAULT_WORK_DIR = PurePosixPath("/estafette-work")
-
-READ = 64 * 1024
-"""Bytes read from a stage at once."""
 
 PATIENCE = 0.3
 """Seconds to wait, in all, for output of a stage that ended: who left its session may hold the streams open."""
@@ -62,36 +60,33 @@ class ProcessStage:
         if not self.stage.commands:
             raise StageError("a stage without commands runs its image, and there is no container engine here")
         with tempfile.NamedTemporaryFile("w", prefix="stage-", suffix=".sh") as file:
-            file.write(script(self.stage.shell, self.stage.commands))
+            stage = self.stage
+            file.write(script(stage.shell, stage.commands, foreground=stage.run_commands_in_foreground))
             file.flush()
             try:
-                process = await self._start(file.name)
+                program = await self._start(file.name)
             except (OSError, ValueError) as error:
                 raise StageError(f"the stage cannot be started: {error}") from error
             try:
-                return await _finish(process, output)
+                self.group.write_text(f"{program.group}\n")
+                return await _finish(program, output)
             except asyncio.CancelledError:
-                await _end(process)
+                await _end(program)
                 raise
             finally:
-                _signal(process, signal.SIGKILL)
+                program.kill()
+                program.close()
 
     def drop(self) -> None:
         """Nothing is held."""
 
-    async def _start(self, program: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            _shell(self.stage.shell),
-            program,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=_directory(self.stage),
-            env=self.inherited | dict(self.stage.environment),
-            start_new_session=True,
+    async def _start(self, script_file: str) -> Program:
+        return await Program.start(
+            [_shell(self.stage.shell), script_file],
+            where=_directory(self.stage),
+            environment=self.inherited | dict(self.stage.environment),
+            errors_apart=True,
         )
-        self.group.write_text(f"{process.pid}\n")
-        return process
 
 
 def _shell(wanted: str) -> str:
@@ -113,7 +108,7 @@ def _directory(stage: StageRun) -> Path:
 class _Pipe:
     """What a stage prints on one stream: to its end, or for as long as patience lasts after the stage ended."""
 
-    def __init__(self, stream: str, reader: asyncio.StreamReader | None, output: Output) -> None:
+    def __init__(self, stream: str, reader: asyncio.StreamReader, output: Output) -> None:
         self._stream = stream
         self._reader = reader
         self._output = output
@@ -132,8 +127,6 @@ class _Pipe:
             self._limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
 
     async def _some(self) -> bytes:
-        if self._reader is None:
-            return b""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._patience) as self._limit:
@@ -146,24 +139,22 @@ class _Pipe:
                 self._patience = max(0.0, self._patience - (time.monotonic() - began))
 
 
-async def _finish(process: Process, output: Output) -> int:
-    pipes = [_Pipe("stdout", process.stdout, output), _Pipe("stderr", process.stderr, output)]
+async def _finish(program: Program, output: Output) -> int:
+    pipes = [_Pipe(name, reader, output) for name, reader in zip(("stdout", "stderr"), program.streams, strict=True)]
     reading = asyncio.gather(*(pipe.read() for pipe in pipes))
-    code = await process.wait()
-    _signal(process, signal.SIGKILL)  # what the stage left behind holds its streams open
-    for pipe in pipes:
-        pipe.stage_ended()
-    await reading
+    try:
+        code = await program.wait()
+        program.kill()  # what the stage left behind holds its streams open
+        for pipe in pipes:
+            pipe.stage_ended()
+        await reading
+    finally:
+        reading.cancel()
     return code if code >= 0 else 128 - code
 
 
-async def _end(process: Process) -> None:
-    _signal(process, signal.SIGTERM)
+async def _end(program: Program) -> None:
+    program.signal(signal.SIGTERM)
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
-            await process.wait()
-
-
-def _signal(process: Process, how: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, how)
+            await program.wait()
