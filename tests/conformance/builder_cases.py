@@ -10,6 +10,7 @@ import yaml
 from builder.entrypoint import modes
 from builder.masking import Masker
 from builder.statuses import of_steps
+from cli.origin import origin
 from estafette_common.jobs.lifecycle import Kind, StageStatus
 from estafette_common.jobs.plan import Plan, Repository, Version
 from estafette_common.manifest import injection, reading, secrets, trust, when
@@ -244,6 +245,7 @@ OPERATIONS = {
     "expand": lambda given, _: {"value": expand(given["value"], given.get("env", {}))},
     "upper_snake": lambda given, _: {"value": upper_snake(given["value"])},
     "lower_snake": lambda given, _: {"value": lower_snake(given["value"])},
+    "origin": lambda given, _: origin(given["url"])._asdict(),
     "dns_safe": lambda given, _: {"value": dns_safe(given["value"])},
     "decrypt": _decrypt,
     "decrypt_envelope": _decrypt_envelope,

@@ -2,10 +2,11 @@
 
 import typer
 
-from cli import manifests
+from cli import manifests, secrets
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(manifests.app, name="manifest")
+app.add_typer(secrets.app, name="secret")
 
 
 @app.callback()
