@@ -41,6 +41,12 @@ WORDS = st.lists(
             "$",
             "\n",
             "+",
+            "*",
+            "~",
+            "<<",
+            "?",
+            ":",
+            "9" * 200,
             "é",
         ]
     ),
@@ -214,6 +220,8 @@ def test_the_operators_of_the_reference_are_there(expression: str, expected: boo
         "'a' - 'b' == ''",
         "true + true == true",
         "-'a' == 1",
+        f"~{'9' * 400} == 1",
+        f"{'9' * 300} * {'9' * 300} == 1",
     ],
 )
 def test_what_cannot_be_calculated_is_told(expression: str) -> None:
@@ -232,6 +240,7 @@ def test_what_cannot_be_calculated_is_told(expression: str) -> None:
         ("true || 'a' && true", None),
         ("true ? 'a' : 'b'", 1),
         ("!status", 2),
+        (f"1 < {'9' * 400}", 5),
     ],
 )
 def test_what_can_only_fail_is_found_without_running(expression: str, column: int | None) -> None:
