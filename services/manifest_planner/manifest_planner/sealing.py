@@ -1,9 +1,11 @@
 """Secrets of a plan: opened with the server's key and sealed with a key made for the job."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from estafette_common.github.client import GithubClient
-from estafette_common.jobs.plan import Plan, Repository
+from estafette_common.jobs.plan import Plan, PlannedStage, Repository
 from estafette_common.manifest import secrets
 
 from manifest_planner.planning import MANIFEST
@@ -45,17 +47,7 @@ class Sealer:
         def reseal(text: str) -> str:
             return secrets.reseal(text, key=self._keys, new_key=job_key, pipeline=pipeline, moved_to_github=self._moved)
 
-        stages = tuple(
-            stage.model_copy(
-                update={
-                    "image": reseal(stage.image),
-                    "work_dir": reseal(stage.work_dir),
-                    "commands": tuple(reseal(command) for command in stage.commands),
-                    "env": {name: reseal(value) for name, value in stage.env.items()},
-                }
-            )
-            for stage in plan.stages
-        )
+        stages = tuple(_resealed(stage, reseal) for stage in plan.stages)
         sealed = plan.model_copy(
             update={
                 "clone_token": reseal(plan.clone_token),
@@ -64,3 +56,16 @@ class Sealer:
             }
         )
         return sealed, secrets.seal_key(job_key, secret_key=self._keys, job_id=plan.job_id)
+
+
+def _resealed(stage: PlannedStage, reseal: Callable[[str], str]) -> PlannedStage:
+    """Return a stage, and what runs inside or beside it, with its secrets sealed again."""
+
+    def texts(node: Any) -> Any:
+        if isinstance(node, str):
+            return reseal(node)
+        if isinstance(node, dict):
+            return {key: texts(value) for key, value in node.items()}
+        return [texts(item) for item in node] if isinstance(node, list) else node
+
+    return PlannedStage.model_validate(texts(stage.model_dump(mode="json")))

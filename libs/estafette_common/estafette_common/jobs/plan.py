@@ -40,6 +40,34 @@ class Version(_Frozen):
     """Of the newest build of the branch."""
 
 
+class Probe(_Frozen):
+    """How it is found out that a service is ready: by a command in it, or else by an HTTP request."""
+
+    command: tuple[str, ...] = ()
+    scheme: str = "http"
+    host: str = ""
+    port: int = 80
+    path: str = ""
+    timeout: float = 60.0
+    """Seconds to wait."""
+
+
+class PlannedService(_Frozen):
+    """A container that runs beside a stage."""
+
+    name: str
+    """Its host name."""
+    image: str
+    shell: str = "/bin/sh"
+    commands: tuple[str, ...] = ()
+    run_commands_in_foreground: bool = False
+    multi_stage: bool = False
+    """Whether it runs on beside the stages that follow."""
+    when: str = "status == 'succeeded'"
+    env: dict[str, str] = {}
+    readiness: Probe | None = None
+
+
 class PlannedStage(_Frozen):
     """One stage, with every default filled in."""
 
@@ -52,6 +80,11 @@ class PlannedStage(_Frozen):
     when: str = "status == 'succeeded'"
     env: dict[str, str] = {}
     auto_injected: bool = False
+    custom: dict[str, Any] = {}
+    """Properties for the image, as JSON."""
+    parallel_stages: "tuple[PlannedStage, ...]" = ()
+    """Run at once, instead of an image of its own."""
+    services: tuple[PlannedService, ...] = ()
 
 
 class Plan(_Frozen):
