@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import uvloop
 from estafette_common.bus.connection import connect
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.jobs.lifecycle import Outcome
@@ -52,8 +51,7 @@ class Attempt:
 
 def run(attempt: Attempt, settings: Settings) -> int:
     """Run the attempt; returns 0 once its outcome is published, else a code that asks for another attempt."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_until_stopped(attempt, settings))
+    return asyncio.run(_until_stopped(attempt, settings))
 
 
 def clean(job: str, settings: Settings) -> None:

@@ -2,17 +2,15 @@
 
 import asyncio
 import base64
-import os
 import re
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from estafette_common.jobs.plan import Plan
+
+from builder.programs import Program
 
 DEPTH = 50
 """Commits that are fetched, as in the reference."""
@@ -42,10 +40,29 @@ async def clone(plan: Plan, *, token: str, workspace: Path, say: Say, inherited:
     if REVISION.fullmatch(plan.revision) is None:
         raise CloneError(f"git clone failed: {plan.revision!r} is no revision")
     git = _Git(workspace, inherited | _configuration(plan.clone_url, token), say, group)
-    await git("init", "--quiet", f"--initial-branch={plan.branch}")
-    await git("remote", "add", "-t", plan.branch, "--", "origin", plan.clone_url)
+    await git("init", "--quiet", "--template=", f"--initial-branch={plan.branch}")
+    with (workspace / ".git" / "config").open("a") as configuration:
+        configuration.write(_remote(plan.clone_url, plan.branch))
     await _fetch_patiently(git, plan)
-    await git("checkout", "--quiet", "--track", "-B", plan.branch, f"refs/remotes/origin/{plan.branch}")
+    await git("reset", "--quiet", "--hard", f"refs/remotes/origin/{plan.branch}")
+
+
+def _remote(url: str, branch: str) -> str:
+    """Return what `git clone` writes into the configuration: where the branch comes from."""
+    return f"""\
+[remote "origin"]
+	url = {_quoted(url)}
+	fetch = {_quoted(f"+refs/heads/{branch}:refs/remotes/origin/{branch}")}
+[branch {_quoted(branch)}]
+	remote = origin
+	merge = {_quoted(f"refs/heads/{branch}")}
+"""
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a value in git's configuration (git-config(1), Syntax)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 async def _fetch_patiently(git: "_Git", plan: Plan) -> None:
@@ -132,29 +149,21 @@ class _Git:
     async def __call__(self, *arguments: str) -> None:
         """Run a command and say what it says; CloneError when it fails."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                *arguments,
-                cwd=self.workspace,
-                env=self.environment,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                start_new_session=True,
+            program = await Program.start(
+                ["git", *arguments], where=self.workspace, environment=self.environment, errors_apart=False
             )
         except (OSError, ValueError) as error:
             raise CloneError(f"git clone failed: git cannot be started: {error}") from error
-        self.group.write_text(f"{process.pid}\n")
+        self.group.write_text(f"{program.group}\n")
         try:
-            output, _ = await process.communicate()
-        except asyncio.CancelledError:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            raise
+            output = await program.streams[0].read()
+            code = await program.wait()
+        finally:
+            program.kill()
+            program.close()
         self.group.write_text("")
         self.last_words = output.decode(errors="replace")
         for line in self.last_words.splitlines():
             self.say(line)
-        if process.returncode:
-            raise CloneError(f"git clone failed: git {arguments[0]} ended with exit code {process.returncode}")
+        if code:
+            raise CloneError(f"git clone failed: git {arguments[0]} ended with exit code {code}")

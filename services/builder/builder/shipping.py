@@ -20,7 +20,7 @@ MOST_BYTES = 256 * 1024
 """Bytes of entries in a chunk before it is compressed."""
 
 GATHER = 0.1
-"""Seconds that entries are gathered after a chunk was sent; the first after a pause is sent at once."""
+"""Seconds that entries are gathered after a chunk was sent; the first line of a stage is sent at once."""
 
 MOST_WAITING = 32 * 1024 * 1024
 """Bytes that wait for NATS before reading from stages stops; nothing is dropped."""
@@ -67,7 +67,7 @@ class Shipper:
         self._sent_entries = 0
         self._sent_chunks = 0
         self._some = asyncio.Event()
-        self._full = asyncio.Event()
+        self._enough = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._ended = False
@@ -85,7 +85,7 @@ class Shipper:
                 parts += [part[middle:], part[:middle]]
             else:
                 self._numbers[stage] = number
-                self._add(line, size)
+                self._add(line, size, at_once=number == 1)
 
     def change(
         self,
@@ -132,7 +132,7 @@ class Shipper:
     async def _gather(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._full.wait()
+                await self._enough.wait()
         except TimeoutError:
             return
 
@@ -140,11 +140,11 @@ class Shipper:
         hidden = {name: self._mask(getattr(image, name)) for name in ("name", "tag", "error")}
         return msgspec.structs.replace(image, **hidden)
 
-    def _add(self, entry: Entry, size: int) -> None:
+    def _add(self, entry: Entry, size: int, *, at_once: bool = False) -> None:
         self._backlog.add(entry, size)
         self._some.set()
-        if self._ended or self._backlog.fills_a_chunk:
-            self._full.set()
+        if at_once or self._ended or self._backlog.fills_a_chunk:
+            self._enough.set()
         if self._backlog.memory > MOST_WAITING:
             self._room.clear()
 
@@ -155,7 +155,7 @@ class Shipper:
         if not self._backlog:
             self._some.clear()
         if not self._backlog.fills_a_chunk:
-            self._full.clear()
+            self._enough.clear()
         if self._backlog.memory <= MOST_WAITING:
             self._room.set()
         return LogChunk(

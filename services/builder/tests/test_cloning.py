@@ -1,7 +1,7 @@
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,16 +16,20 @@ TOKEN = "ghs_0123456789abcdefghij"
 
 
 class PrivateForge:
-    """Serves git repositories over HTTP, with git's own program, to who has the token."""
+    """Serves git repositories over HTTP, with git's own program, to who has the token, or to all."""
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self.speaks_version_2 = True
+        self.is_open = False
+        self.shown: set[str] = set()
         self.refused = 0
         self.url = ""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         expected = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-        if request.headers.get("Authorization") != f"Basic {expected}":
+        self.shown.add(request.headers.get("Authorization", ""))
+        if not self.is_open and request.headers.get("Authorization") != f"Basic {expected}":
             self.refused += 1
             return web.Response(status=401)
         body = await request.read()
@@ -36,7 +40,7 @@ class PrivateForge:
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
-            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+            "GIT_PROTOCOL": request.headers.get("Git-Protocol", "") if self.speaks_version_2 else "",
             "PATH_INFO": request.path,
             "QUERY_STRING": request.query_string,
             "REQUEST_METHOD": request.method,
@@ -215,3 +219,53 @@ async def test_a_clone_is_stopped_with_its_job(machine: Any) -> None:
         await machine.runtime.remove("build-1")
 
         await eventually(lambda: not any(url in command for command in _commands()), within=3)
+
+
+async def test_a_server_that_gives_only_tips_is_asked_for_the_branch(machine: Any, private_forge: PrivateForge) -> None:
+    private_forge.speaks_version_2 = False
+    old = machine.revision
+    machine.repository.commit({"README": "newer\n"})
+    token = secrets.encrypt(TOKEN, key=machine.key)
+
+    await machine.start(
+        stage("look", "cat README", "git rev-parse origin/main"),
+        revision=old,
+        clone_url=f"{private_forge.url}/acme/shop.git",
+        clone_token=token,
+    )
+
+    assert (await machine.finished()).outcome is Outcome.SUCCEEDED
+    assert await machine.printed("look") == ["shop", old]
+
+
+async def test_the_branch_follows_its_origin_as_after_a_clone(machine: Any) -> None:
+    await machine.start(stage("look", "git rev-parse --abbrev-ref @{u}", "git fetch && git status -s", "git branch -r"))
+    await machine.finished()
+
+    assert [line.strip() for line in await machine.printed("look")] == ["origin/main", "origin/main"]
+
+
+async def test_a_token_is_shown_to_no_server_that_another_names(machine: Any, private_forge: PrivateForge) -> None:
+    private_forge.is_open = True
+
+    async def send_away(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(f"{private_forge.url}{request.path_qs}")
+
+    async with server(send_away) as first:
+        token = secrets.encrypt(TOKEN, key=machine.key)
+        await machine.start(stage("test", "true"), clone_url=f"{first}/acme/shop.git", clone_token=token)
+
+        assert (await machine.finished()).outcome is Outcome.FAILED
+        assert private_forge.shown <= {""}
+
+
+@asynccontextmanager
+async def server(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Give the URL of a server that answers everything so."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()

@@ -4,7 +4,7 @@ import random
 from builder.backlog import MOST_ENTRIES
 from builder.lines import LONGEST
 from builder.masking import Masker
-from builder.shipping import LARGEST_MESSAGE, MOST_WAITING, Shipper
+from builder.shipping import GATHER, LARGEST_MESSAGE, MOST_WAITING, Shipper
 from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
 from estafette_common.bus.messages.message import Encoded, Message
 from estafette_common.bus.publishing import NotStoredError
@@ -96,6 +96,21 @@ async def test_the_first_entry_is_sent_at_once_and_the_next_ones_together() -> N
     await shipping
 
     assert [len(chunk.entries) for chunk in stream.chunks] == [1, 11]
+
+
+async def test_the_first_line_of_a_stage_waits_for_nothing() -> None:
+    stream = Stream()
+    shipper = shipper_to(stream)
+    shipping = asyncio.ensure_future(shipper.run())
+    for name in ("one", "two"):
+        stream.some.clear()
+        shipper.line(name, "first")
+        async with asyncio.timeout(GATHER / 2):
+            await stream.some.wait()
+    shipper.end(Outcome.SUCCEEDED)
+    await shipping
+
+    assert [len(chunk.entries) for chunk in stream.chunks[:2]] == [1, 1]
 
 
 async def test_a_chunk_that_is_refused_is_sent_again_before_the_next() -> None:
