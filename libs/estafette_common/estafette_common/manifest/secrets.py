@@ -2,12 +2,13 @@
 
 The reference's envelope is `nonce.ciphertext`, or `nonce.ciphertext.allow list` for a secret that only some pipelines
 may open. It seals the allow list with the nonce of the value, which gives parts of the value away to who knows the
-list. So such envelopes are read here and never written: a restricted secret is `v2.nonce.ciphertext.allow list`, where
-the list stands open and is bound to the value as associated data.
+list. So such envelopes are read here and never written: a restricted secret is `v2.key.nonce.ciphertext.allow list`,
+where the list stands open and is bound to the value as associated data, and the key is named by its fingerprint.
 """
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -24,8 +25,11 @@ NONCE_BYTES = 12
 KEY_BYTES = (16, 24, 32)
 
 VERSION = "v2"
-PARTS = {VERSION: (4,)}
+PARTS = {VERSION: (5,)}
 """How many parts an envelope has by its first; one without a version has two or three."""
+
+FINGERPRINT_BYTES = 6
+"""Of a key: enough to tell the few keys of a server from each other."""
 
 CONTEXT = b"estafette.secret/v2\0"
 """Goes before the allow list in the associated data."""
@@ -82,7 +86,7 @@ def encrypt(value: str, *, key: Keys, allow_list: str = EVERYBODY) -> str:
         raise SecretError(f"the allow list: {error}") from None
     bound = allow_list.encode()
     sealed = AESGCM(newest).encrypt(nonce, value.encode(), CONTEXT + bound)
-    return f"estafette.secret({VERSION}.{_encode(nonce)}.{_encode(sealed)}.{_encode(bound)})"
+    return f"estafette.secret({VERSION}.{_fingerprint(newest)}.{_encode(nonce)}.{_encode(sealed)}.{_encode(bound)})"
 
 
 def open_all(text: str, *, key: Keys, pipeline: str, moved_to_github: bool = False) -> Opened:
@@ -180,26 +184,37 @@ def _value(payload: str, key: Keys, pipeline: str, *, moved_to_github: bool = Fa
 
 
 def _read(payload: str, keys: Keys) -> _Envelope:
-    parts = payload.split(".")
-    if len(parts) not in PARTS.get(parts[0], (2, 3)):
-        raise SecretError("a secret has neither two nor three parts; encrypt it again")
-    for key in _all(keys):
+    version, *rest = parts = payload.split(".")
+    if len(parts) not in PARTS.get(version, (2, 3)):
+        raise SecretError("a secret has too few or too many parts; copy it whole, or encrypt it again")
+    return _read_v2(_all(keys), *rest) if version == VERSION else _read_v1(_all(keys), *parts)
+
+
+def _read_v1(keys: tuple[bytes, ...], nonce: str, *sealed: str) -> _Envelope:
+    """Return an envelope that names no key, so that each is tried: of the reference, or for everybody."""
+    for key in keys:
         try:
-            return _read_v2(key, *parts[1:]) if parts[0] == VERSION else _read_v1(key, *parts)
+            value, *allowed = (AESGCM(key).decrypt(_nonce(nonce), _decode(data), None).decode() for data in sealed)
         except (InvalidTag, ValueError):
             continue
+        return _Envelope(value, allowed[0].strip() if allowed else EVERYBODY)
     raise SecretError("a secret cannot be opened with this server's key; encrypt it again")
 
 
-def _read_v1(key: bytes, nonce: str, *sealed: str) -> _Envelope:
-    value, *allowed = (AESGCM(key).decrypt(_nonce(nonce), _decode(data), None).decode() for data in sealed)
-    return _Envelope(value, allowed[0].strip() if allowed else EVERYBODY)
+def _read_v2(keys: tuple[bytes, ...], fingerprint: str, nonce: str, sealed: str, allowed: str) -> _Envelope:
+    key = next((each for each in keys if _fingerprint(each) == fingerprint), None)
+    if key is None:
+        raise SecretError("a secret was encrypted with a key that this server does not have; encrypt it again")
+    try:
+        bound = _decode(allowed)
+        value = AESGCM(key).decrypt(_nonce(nonce), _decode(sealed), CONTEXT + bound)
+        return _Envelope(value.decode(), bound.decode())
+    except (InvalidTag, ValueError):
+        raise SecretError("a secret cannot be opened, as it was changed; encrypt it again") from None
 
 
-def _read_v2(key: bytes, nonce: str, sealed: str, allowed: str) -> _Envelope:
-    bound = _decode(allowed)
-    value = AESGCM(key).decrypt(_nonce(nonce), _decode(sealed), CONTEXT + bound)
-    return _Envelope(value.decode(), bound.decode())
+def _fingerprint(key: bytes) -> str:
+    return _encode(hashlib.sha256(CONTEXT + key).digest()[:FINGERPRINT_BYTES])
 
 
 def _nonce(text: str) -> bytes:

@@ -209,6 +209,26 @@ def test_keys_are_rotated_without_losing_a_secret() -> None:
         secrets.decrypt_all(rotated, key=new, pipeline="github.com/acme/other")
 
 
+def test_a_restricted_secret_says_when_its_key_is_not_there() -> None:
+    envelope = secrets.encrypt("x", key=KEY, allow_list=SHOP)
+
+    with pytest.raises(secrets.SecretError, match="a key that this server does not have"):
+        secrets.decrypt(envelope, key=(bytes(32), KEY[:16]), pipeline=SHOP)
+    assert secrets.decrypt(envelope, key=(bytes(32), KEY), pipeline=SHOP) == "x"
+
+
+def test_the_restricted_envelope_of_another_key_cannot_be_passed_off_as_of_this() -> None:
+    parts = secrets.encrypt("x", key=bytes(32), allow_list=SHOP).split(".")
+    parts[2] = secrets.encrypt("x", key=KEY, allow_list=SHOP).split(".")[2]
+
+    with pytest.raises(secrets.SecretError, match="was changed"):
+        secrets.decrypt(".".join(parts), key=KEY, pipeline=SHOP)
+
+
+def test_no_two_restricted_envelopes_are_alike() -> None:
+    assert len({secrets.encrypt("x", key=KEY, allow_list=SHOP) for _ in range(100)}) == 100
+
+
 def test_several_keys_are_separated_by_commas() -> None:
     one, other = (base64.b64encode(key).decode() for key in (bytes(32), bytes(range(32))))
 
