@@ -255,7 +255,7 @@ async def test_a_token_is_shown_to_no_server_that_another_names(machine: Any, pr
         token = secrets.encrypt(TOKEN, key=machine.key)
         await machine.start(stage("test", "true"), clone_url=f"{first}/acme/shop.git", clone_token=token)
 
-        assert (await machine.finished()).outcome is Outcome.FAILED
+        await machine.finished()
         assert private_forge.shown <= {""}
 
 

@@ -213,6 +213,17 @@ async def test_a_builder_that_is_given_up_leaves_no_container(idle_machine: Any,
             await container.delete(force=True)
 
 
+async def test_a_container_made_while_cloning_goes_when_the_clone_fails(
+    docker_machine: Any, engine: aiodocker.Docker
+) -> None:
+    tell = stage("tell", "echo $ESTAFETTE_BUILD_STATUS", when="status == 'succeeded' || status == 'failed'")
+    await docker_machine.start(tell, clone_url="file:///nowhere")
+
+    assert (await docker_machine.finished()).outcome is Outcome.FAILED
+    assert await docker_machine.printed("tell") == ["failed"]
+    assert await containers(engine, docker_machine) == []
+
+
 @asynccontextmanager
 async def broken_registry() -> AsyncIterator[str]:
     """A registry with the manifest of an image but not its layers; gives its host and port."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import PlannedStage
+from estafette_common.jobs.runtimes import RuntimeUnavailableError
 from estafette_local.waiting import eventually
 
 
@@ -230,7 +231,7 @@ async def test_a_folder_that_was_removed_in_part_hides_no_other(machine: Any) ->
 
 
 async def test_jobs_start_while_another_is_being_removed(machine: Any) -> None:
-    await machine.start(stage("wait", "trap '' TERM", "echo began", "while :; do sleep 1; done"))
+    await machine.start(stage("wait", "trap '' TERM; echo began; while :; do sleep 1; done"))
     await eventually(lambda: machine.says("wait", "began"))
     removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
     await asyncio.sleep(0)
@@ -241,6 +242,39 @@ async def test_jobs_start_while_another_is_being_removed(machine: Any) -> None:
     await removing
 
     assert took < 2
+
+
+async def test_a_job_that_is_being_removed_is_not_started_beside_itself(machine: Any, folder: Path) -> None:
+    stubborn = stage("wait", f"trap 'touch {folder}/asked' TERM; echo began; while :; do sleep 0.1 || true; done")
+    await machine.start(stubborn)
+    await eventually(lambda: machine.says("wait", "began"))
+    removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
+    await eventually((folder / "asked").exists)
+
+    with pytest.raises(RuntimeUnavailableError, match="being removed"):
+        await machine.start(stage("test", "true"))
+    await removing
+
+    assert await machine.runtime.jobs() == []
+
+
+async def test_a_removal_goes_on_when_the_host_is_killed(machine: Any, folder: Path) -> None:
+    stubborn = stage("wait", f"trap 'touch {folder}/asked' TERM; echo began; while :; do sleep 0.1 || true; done")
+    await machine.start(stubborn)
+    await eventually(lambda: machine.says("wait", "began"))
+    removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
+    await eventually((folder / "asked").exists)
+
+    machine.stop_host(signal.SIGKILL)
+    await machine.start_host()
+    await removing
+
+    await eventually(partial(_no_jobs, machine))
+    assert await machine.entries(attempt=2) == []
+
+
+async def _no_jobs(machine: Any) -> bool:
+    return await machine.runtime.jobs() == []
 
 
 async def test_a_client_that_says_nothing_holds_nobody_up(machine: Any) -> None:
