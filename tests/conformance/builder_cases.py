@@ -12,7 +12,7 @@ from builder.masking import Masker
 from builder.statuses import of_steps
 from cli.origin import origin
 from estafette_common.jobs.lifecycle import Kind, StageStatus
-from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.manifest import injection, reading, secrets, trust, when
 from estafette_common.manifest.environment import (
     dns_safe,
@@ -21,6 +21,7 @@ from estafette_common.manifest.environment import (
     job_variables,
     label_variables,
     lower_snake,
+    stage_variables,
     upper_snake,
 )
 from estafette_common.manifest.extensions import extension_variables
@@ -29,6 +30,18 @@ from estafette_common.manifest.model import Stage
 from tests.conformance import manifest_cases
 
 Case = Mapping[str, Any]
+
+AT = datetime(2021, 6, 7, tzinfo=UTC)
+PLAN = Plan(
+    kind=Kind.BUILD,
+    job_id="1",
+    repository=Repository(source="github.com", owner="acme", name="billing"),
+    branch="main",
+    revision="c0ffee",
+    clone_url="",
+    version=Version(version="1.2.3", counter=3),
+    stages=(),
+)
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -47,10 +60,18 @@ def _when(given: Case, _: Case) -> dict[str, Any]:
 
 
 def _override(given: Case, _: Case) -> dict[str, Any]:
-    merged: dict[str, str] = {}
-    for each in given["maps"]:
-        merged |= each
-    return {"env": merged}
+    """Run a case about which variables win: those of the job are labels here, whose names can be chosen."""
+    prefix = "ESTAFETTE_LABEL_"
+    of_job, of_manifest, of_stage, of_extension = given["maps"]
+    manifest, stage, extension = (
+        {f"{prefix}{name}": value for name, value in each.items()} for each in (of_manifest, of_stage, of_extension)
+    )
+    plan = PLAN.model_copy(update={"labels": of_job, "env": manifest})
+    variables = stage_variables(
+        plan, PlannedStage(name="any", env=stage), status="succeeded", started_at=AT, open_secrets=str
+    )
+    merged = variables | extension
+    return {"env": {name.removeprefix(prefix): value for name, value in merged.items() if name.startswith(prefix)}}
 
 
 def _labels(given: Case, _: Case) -> dict[str, Any]:
@@ -87,7 +108,7 @@ def _config(given: Case, expected: Case) -> dict[str, Any]:
         stages=(),
         server_url=config.get("ciServer", {}).get("baseUrl", ""),
     )
-    variables = job_variables(plan, status="succeeded", started_at=datetime(2021, 6, 7, tzinfo=UTC))
+    variables = job_variables(plan, status="succeeded", started_at=AT)
     return {
         "ok": True,
         "env_contains": {name: variables.get(name) for name in expected.get("env_contains", {})},
@@ -125,8 +146,7 @@ def _decrypt_all(given: Case, _: Case) -> dict[str, Any]:
 
 
 def _decrypt_in_builder(given: Case, _: Case) -> dict[str, Any]:
-    opened = secrets.open_all(given["text"], key=_key(given), pipeline=given["pipeline"])
-    return {"value": given["text"] if opened.faults else opened.text}
+    return {"value": secrets.decrypt_all(given["text"], key=_key(given), pipeline=given["pipeline"])}
 
 
 def _encrypt(given: Case, _: Case) -> dict[str, Any]:
@@ -135,15 +155,10 @@ def _encrypt(given: Case, _: Case) -> dict[str, Any]:
     return {"ok": True, "parts": len(parts), "nonceLen": len(parts[0])}
 
 
-def _reencrypt(given: Case, expected: Case) -> dict[str, Any]:
-    key = _key(given)
-    rotated = secrets.rotate(given["text"], key=(bytes(range(32)), key))
-    opened = secrets.open_all(rotated, key=bytes(range(32)), pipeline=given["pipeline"])
-    return {
-        "ok": True,
-        "value": opened.text,
-        **{name: expected[name] for name in expected if name not in {"ok", "value"}},
-    }
+def _reencrypt(given: Case, _: Case) -> dict[str, Any]:
+    new_key = bytes(range(32))
+    rotated = secrets.rotate(given["text"], key=(new_key, _key(given)))
+    return {"ok": True, "value": secrets.decrypt_all(rotated, key=new_key, pipeline=given["pipeline"])}
 
 
 def _envelopes(given: Case, _: Case) -> dict[str, Any]:
@@ -175,7 +190,7 @@ def _filter(given: Case, _: Case) -> dict[str, Any]:
 
 def _credential_files(given: Case, _: Case) -> dict[str, Any]:
     images, credentials = _trust(given["config"])
-    files = trust.files(given["image"], images, credentials, given.get("env", {}))
+    files = trust.files(given["image"], images, credentials, given.get("env", {}), open_secrets=str)
     return {
         "trusted": trust.trusted(given["image"], images) is not None,
         "files": files,

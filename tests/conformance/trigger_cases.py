@@ -27,6 +27,8 @@ from estafette_common.triggers.matching import matches
 from estafette_common.triggers.model import BUILD, BuildAction, Owner, Trigger
 from estafette_common.triggers.own_pipeline import all_triggers
 
+OPERATIONS = {"trigger_fires", "all_triggers", "validate_trigger"}
+
 EVENTS: dict[str, type[Event]] = {
     "pipeline": PipelineEvent,
     "release": ReleaseEvent,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedStage
+from estafette_common.jobs.plan import Plan
 
 OURS = "ESTAFETTE_"
 
@@ -68,6 +68,19 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         return variables.get(name, "") if name.startswith(OURS) else f"${{{name}}}"
 
     return REFERENCE.sub(value, text)
+
+
+def in_texts(tree: Any, change: Callable[[str], str]) -> Any:
+    """Return a tree of JSON with each text in it changed; names of properties stay."""
+    match tree:
+        case str():
+            return change(tree)
+        case dict():
+            return {name: in_texts(value, change) for name, value in tree.items()}
+        case list() | tuple():
+            return [in_texts(item, change) for item in tree]
+        case _:
+            return tree
 
 
 def label_variables(labels: Mapping[str, str]) -> dict[str, str]:
@@ -131,24 +144,21 @@ def _of_kind(plan: Plan) -> dict[str, str]:
             return {"ESTAFETTE_BOT_NAME": plan.target, "ESTAFETTE_BOT_ID": plan.job_id}
 
 
-def stage_variables(
+def container_variables(
     plan: Plan,
-    stage: PlannedStage,
+    own: Mapping[str, str],
     *,
     status: str,
     started_at: datetime,
     open_secrets: Callable[[str], str],
 ) -> dict[str, str]:
-    """Return all variables of a stage: of the job, then the manifest's `env`, then the stage's, later ones winning.
+    """Return all variables of a container: of the job, then the manifest's `env`, then its own, later ones winning.
 
     Secrets are opened after references are replaced, so that a `$` in a secret stays what it is.
     """
     variables = job_variables(plan, status=status, started_at=started_at)
-    own = {
-        name: open_secrets(expand(value, variables))
-        for name, value in {**plan.env, "ESTAFETTE_STAGE_NAME": stage.name, **stage.env}.items()
-    }
-    return variables | own
+    given = {name: open_secrets(expand(value, variables)) for name, value in {**plan.env, **own}.items()}
+    return variables | given
 
 
 def _as_text(value: Any) -> str:

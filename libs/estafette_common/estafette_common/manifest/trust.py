@@ -3,13 +3,13 @@
 The shapes are those of the reference's configuration (`trustedImages`, `credentials`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from estafette_common.manifest import model
-from estafette_common.manifest.environment import compact_json, expand, lower_snake
+from estafette_common.manifest.environment import compact_json, expand, in_texts, lower_snake
 from estafette_common.triggers import patterns
 
 REGISTRY = ("container-registry", "container-registry-pull")
@@ -76,23 +76,34 @@ def granted(
 
 
 def files(
-    image: str, images: Iterable[TrustedImage], credentials: Iterable[Credential], variables: Mapping[str, str]
+    image: str,
+    images: Iterable[TrustedImage],
+    credentials: Iterable[Credential],
+    variables: Mapping[str, str],
+    *,
+    open_secrets: Callable[[str], str],
 ) -> dict[str, str]:
-    """Return the files of credentials that are mounted for an image, by name: one for each type, as JSON."""
+    """Return the files of credentials that are mounted for an image, by name: one for each type, as JSON.
+
+    Credentials come with their secrets sealed. These are opened text by text after references are replaced: neither
+    can a `$` in a secret become a reference, nor the name of a branch become more of the JSON.
+    """
     found = trusted(image, images)
     if found is None:
         return {}
+
+    def resolved(credential: Credential) -> Any:
+        return in_texts(msgspec.to_builtins(credential), lambda text: open_secrets(expand(text, variables)))
+
     credentials = tuple(credentials)
     told = {
-        kind: [msgspec.to_builtins(each) for each in credentials if each.type == kind and _may(found, each)]
+        kind: [resolved(each) for each in credentials if each.type == kind and _may(found, each)]
         for kind in found.injected_credential_types
     }
-    return {
-        f"{lower_snake(kind)}.json": expand(compact_in_order(each), variables) for kind, each in told.items() if each
-    }
+    return {f"{lower_snake(kind)}.json": _compact_in_order(each) for kind, each in told.items() if each}
 
 
-def compact_in_order(credentials: list[dict[str, Any]]) -> str:
+def _compact_in_order(credentials: list[dict[str, Any]]) -> str:
     """Return credentials as JSON: their fields in order, what is additional sorted by name."""
     told = []
     for each in credentials:
