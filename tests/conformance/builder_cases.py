@@ -68,10 +68,14 @@ def _override(given: Case, _: Case) -> dict[str, Any]:
     )
     plan = PLAN.model_copy(update={"labels": of_job, "env": manifest})
     variables = stage_variables(
-        plan, PlannedStage(name="any", env=stage), status="succeeded", started_at=AT, open_secrets=str
+        plan,
+        PlannedStage(name="any", env=stage),
+        status="succeeded",
+        started_at=AT,
+        open_secrets=str,
+        properties=extension,
     )
-    merged = variables | extension
-    return {"env": {name.removeprefix(prefix): value for name, value in merged.items() if name.startswith(prefix)}}
+    return {"env": {name.removeprefix(prefix): value for name, value in variables.items() if name.startswith(prefix)}}
 
 
 def _labels(given: Case, _: Case) -> dict[str, Any]:

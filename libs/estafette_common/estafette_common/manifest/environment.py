@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan
+from estafette_common.jobs.plan import Plan, PlannedStage
 
 OURS = "ESTAFETTE_"
 
@@ -29,6 +29,8 @@ EVENT_FIELDS = {
     "manual": ("userID",),
 }
 """Kinds of events and their fields, as the reference's API has them."""
+
+NOTHING: Mapping[str, str] = {}
 
 EVENT_NAMES = {"pubsub": "PUB_SUB", "repoBranch": "BRANCH"}
 """Kinds and fields whose variables are called otherwise."""
@@ -142,6 +144,20 @@ def _of_kind(plan: Plan) -> dict[str, str]:
             }
         case Kind.BOT:
             return {"ESTAFETTE_BOT_NAME": plan.target, "ESTAFETTE_BOT_ID": plan.job_id}
+
+
+def stage_variables(
+    plan: Plan,
+    stage: PlannedStage,
+    *,
+    status: str,
+    started_at: datetime,
+    open_secrets: Callable[[str], str],
+    properties: Mapping[str, str] = NOTHING,
+) -> dict[str, str]:
+    """Return all variables of a stage; `properties` are those of its extension, which win over all others."""
+    own = {"ESTAFETTE_STAGE_NAME": stage.name, **stage.env, **properties}
+    return container_variables(plan, own, status=status, started_at=started_at, open_secrets=open_secrets)
 
 
 def container_variables(
