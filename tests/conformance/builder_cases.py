@@ -67,14 +67,8 @@ def _override(given: Case, _: Case) -> dict[str, Any]:
         {f"{prefix}{name}": value for name, value in each.items()} for each in (of_manifest, of_stage, of_extension)
     )
     plan = PLAN.model_copy(update={"labels": of_job, "env": manifest})
-    variables = stage_variables(
-        plan,
-        PlannedStage(name="any", env=stage),
-        status="succeeded",
-        started_at=AT,
-        open_secrets=str,
-        properties=extension,
-    )
+    planned = PlannedStage(name="any", env=stage)
+    variables = stage_variables(plan, planned, status="succeeded", started_at=AT, open_secrets=str) | extension
     return {"env": {name.removeprefix(prefix): value for name, value in variables.items() if name.startswith(prefix)}}
 
 

@@ -185,7 +185,8 @@ async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime | None:
     if settings.stage_runtime in {"docker", "auto"}:
         engine = await docker.connect()
         if engine is not None:
-            runtime = docker.DockerRuntime(engine, job=attempt.plan.job_name)
+            networked = any(stage.services for stage in attempt.plan.stages)
+            runtime = docker.DockerRuntime(engine, job=attempt.plan.job_name, networked=networked)
             if attempt.number > 1:
                 await runtime.clean()
             return runtime

@@ -34,6 +34,7 @@ OF_THE_SHELL = frozenset(
 
 def modes(commands: tuple[str, ...], *, foreground: bool) -> tuple[Mode, ...]:
     """Return how each command is run; `foreground` runs all as they stand."""
+    foreground = foreground or any("trap" in command for command in commands)  # ours would replace theirs
     return tuple(
         Mode.PLAIN
         if foreground or not _is_program(command)

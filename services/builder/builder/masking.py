@@ -51,9 +51,7 @@ class Masker:
 
 def secrets_of(plan: Plan, key: bytes) -> list[str]:
     """Return the value of every secret in a plan; SecretError when one cannot be opened."""
-    texts = [plan.clone_token, *plan.env.values()]
-    for stage in plan.stages:
-        texts += [stage.image, stage.work_dir, *stage.commands, *stage.env.values()]
+    texts = [plan.clone_token, *plan.env.values(), *(stage.model_dump_json() for stage in plan.stages)]
     pipeline = plan.repository.pipeline
     return [value for text in texts for value in secrets.plain_values(text, key=key, pipeline=pipeline)]
 

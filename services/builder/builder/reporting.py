@@ -36,19 +36,28 @@ class Reporter:
         self._tell(JobStarted(**self._job, attempt=self._attempt, time=datetime.now(UTC)), "started")
 
     def stage(
-        self, stage: str, status: StageStatus, *, seconds: float | None = None, exit_code: int | None = None
+        self,
+        stage: str,
+        status: StageStatus,
+        *,
+        seconds: float | None = None,
+        exit_code: int | None = None,
+        parent: str = "",
+        service: bool = False,
     ) -> None:
         """Tell that a stage changed."""
         message = StageChanged(
             **self._job,
             attempt=self._attempt,
             stage=stage,
+            parent=parent,
+            service=service,
             status=status,
             time=datetime.now(UTC),
             duration=seconds,
             exit_code=exit_code,
         )
-        self._tell(message, f"stage/{stage}/{status}")
+        self._tell(message, f"stage/{'service/' if service else ''}{parent}/{stage}/{status}")
 
     def finished(self, outcome: Outcome, reason: str) -> None:
         """Tell that the job came to its end."""

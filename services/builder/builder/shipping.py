@@ -63,7 +63,7 @@ class Shipper:
         self._largest_entry = min(largest_message, LARGEST_MESSAGE) * 250 // 256 - BESIDE
         """Bytes. What cannot be compressed grows by 1/256 at most (zstd.h, ZSTD_COMPRESSBOUND)."""
         self._backlog = Backlog(most_bytes=min(MOST_BYTES, self._largest_entry))
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str, bool], int] = {}
         self._sent_entries = 0
         self._sent_chunks = 0
         self._some = asyncio.Event()
@@ -72,19 +72,31 @@ class Shipper:
         self._room.set()
         self._ended = False
 
-    def line(self, stage: str, text: str, *, stream: str = "stdout") -> None:
-        """Take a line of a stage; one that no message holds becomes several."""
+    def line(self, stage: str, text: str, *, stream: str = "stdout", parent: str = "", service: bool = False) -> None:
+        """Take a line of a stage; one that no message holds becomes several.
+
+        `parent` is the stage that it runs inside, or beside as a service.
+        """
+        place = (parent, stage, service)
         parts = [self._mask(text)]
         while parts:
             part = parts.pop()
-            number = self._numbers.get(stage, 0) + 1
-            line = Line(stage=stage, number=number, time=timestamp(), text=part, stream=stream)
+            number = self._numbers.get(place, 0) + 1
+            line = Line(
+                stage=stage,
+                number=number,
+                time=timestamp(),
+                text=part,
+                stream=stream,
+                parent=parent,
+                service=service,
+            )
             size = size_of(line)
             if size > self._largest_entry and len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
             else:
-                self._numbers[stage] = number
+                self._numbers[place] = number
                 self._add(line, size, at_once=number == 1)
 
     def change(
@@ -96,6 +108,8 @@ class Shipper:
         seconds: float = 0.0,
         exit_code: int = 0,
         auto_injected: bool = False,
+        parent: str = "",
+        service: bool = False,
     ) -> None:
         """Take a change of a stage's status."""
         change = Change(
@@ -106,6 +120,8 @@ class Shipper:
             duration=int(seconds * 1e9),
             exit_code=exit_code,
             auto_injected=auto_injected,
+            parent=parent,
+            service=service,
         )
         self._add(change, size_of(change))
 

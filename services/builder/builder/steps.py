@@ -10,12 +10,15 @@ from builder.reporting import Reporter
 from builder.shipping import Shipper
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """A step that was begun."""
 
     name: str
-    auto_injected: bool
+    auto_injected: bool = False
+    parent: str = ""
+    """The stage that it runs inside, or beside as a service."""
+    service: bool = False
     image: Image | None = None
     began: float | None = None
     """Of the monotonic clock, when it began to run."""
@@ -27,54 +30,73 @@ class Step:
 
 
 class Steps:
-    """Tells of one step after the other, and knows how they ended."""
+    """Tells of steps, and knows how those at the top ended."""
 
     def __init__(self, shipper: Shipper, reporter: Reporter) -> None:
         self._shipper = shipper
         self._reporter = reporter
-        self._current: Step | None = None
+        self._open: list[Step] = []
+        """That were told of and did not end, in the order in which they were."""
         self.statuses: list[StageStatus] = []
-        """Of the steps that ended."""
+        """Of the steps at the top that ended."""
 
     @property
     def has_failed(self) -> bool:
-        """Whether any step failed."""
+        """Whether any step at the top failed."""
         return StageStatus.FAILED in self.statuses
 
-    def wait(self, name: str, *, auto_injected: bool = False) -> Step:
+    def is_open(self, step: Step) -> bool:
+        """Return whether a step was told of and did not end."""
+        return step in self._open
+
+    def wait(self, step: Step) -> Step:
         """Tell that a step waits for its image."""
-        self._current = Step(name, auto_injected)
-        self._shipper.change(name, StageStatus.PENDING, auto_injected=auto_injected)
-        return self._current
+        self._open.append(step)
+        self._change(step, StageStatus.PENDING)
+        return step
 
     def begin(self, step: Step) -> None:
         """Tell that a step runs."""
-        self._current, step.began = step, time.monotonic()
-        self._shipper.change(step.name, StageStatus.RUNNING, image=step.image, auto_injected=step.auto_injected)
-        self._reporter.stage(step.name, StageStatus.RUNNING)
+        if step not in self._open:
+            self._open.append(step)
+        step.began = time.monotonic()
+        self._change(step, StageStatus.RUNNING)
+        self._reporter.stage(step.name, StageStatus.RUNNING, parent=step.parent, service=step.service)
 
-    def skip(self, name: str, *, auto_injected: bool) -> None:
+    def skip(self, step: Step) -> None:
         """Tell that a step is passed over."""
-        self._end(Step(name, auto_injected), StageStatus.SKIPPED)
+        self._end(step, StageStatus.SKIPPED)
 
     def succeed(self, step: Step) -> None:
         """Tell that a step came to its end."""
         self._end(step, StageStatus.SUCCEEDED)
 
+    def cancel(self, step: Step) -> None:
+        """Tell that a step was ended before its end."""
+        self._end(step, StageStatus.CANCELED)
+
     def fail(self, step: Step, reason: str, *, exit_code: int = 0) -> None:
         """Tell that a step failed, and why."""
-        self._shipper.line(step.name, reason, stream="stderr")
+        self._shipper.line(step.name, reason, stream="stderr", parent=step.parent, service=step.service)
         self._end(step, StageStatus.FAILED, exit_code=exit_code)
 
-    def fail_current(self, reason: str) -> None:
-        """Tell that the step that was under way failed, if one was."""
-        if self._current is not None:
-            self.fail(self._current, reason)
+    def fail_open(self, reason: str) -> None:
+        """Tell that everything that was under way failed, what runs inside a stage before the stage."""
+        for step in reversed(self._open.copy()):
+            self.fail(step, reason)
 
     def _end(self, step: Step, status: StageStatus, *, exit_code: int = 0) -> None:
-        self._current = None
-        self.statuses.append(status)
+        if step in self._open:
+            self._open.remove(step)
+        if not step.parent:
+            self.statuses.append(status)
         seconds = step.seconds
+        self._change(step, status, seconds=seconds, exit_code=exit_code)
+        self._reporter.stage(
+            step.name, status, seconds=seconds, exit_code=exit_code, parent=step.parent, service=step.service
+        )
+
+    def _change(self, step: Step, status: StageStatus, *, seconds: float = 0.0, exit_code: int = 0) -> None:
         self._shipper.change(
             step.name,
             status,
@@ -82,5 +104,6 @@ class Steps:
             seconds=seconds,
             exit_code=exit_code,
             auto_injected=step.auto_injected,
+            parent=step.parent,
+            service=step.service,
         )
-        self._reporter.stage(step.name, status, seconds=seconds, exit_code=exit_code)

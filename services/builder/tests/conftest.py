@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiodocker
 import nats
 import pytest
+from builder.runtimes import docker
 from estafette_common.bus.messages.jobs import JobFinished
 from estafette_common.bus.messages.logs import Change, Entry, Line, LogChunk
 from estafette_common.bus.topology import declare
@@ -25,6 +27,7 @@ from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 
 KEY = bytes(range(32))
+DOCKER_IMAGE = "busybox:latest"
 
 
 class Machine:
@@ -174,3 +177,28 @@ async def idle_machine(folder: Path, nats_server: NatsServer, jetstream: JetStre
 async def machine(idle_machine: Machine) -> Machine:
     await idle_machine.start_host()
     return idle_machine
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[aiodocker.Docker]:
+    engine = await docker.connect()
+    if engine is None:
+        pytest.skip("no Docker Engine answers")
+    try:
+        await engine.images.inspect(DOCKER_IMAGE)
+    except aiodocker.DockerError:
+        pytest.skip(f"the engine has no {DOCKER_IMAGE}")
+    else:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@pytest.fixture
+async def docker_machine(idle_machine: Any, engine: aiodocker.Docker) -> AsyncIterator[Any]:
+    """A machine that runs stages in containers; none of them stays."""
+    await idle_machine.start_host(stage_runtime="docker")
+    yield idle_machine
+    for container in await engine.containers.list(all=True, filters={"label": [docker.JOB_LABEL]}):
+        if any(str(idle_machine.root) in mount["Source"] for mount in container["Mounts"]):
+            await container.delete(force=True)

@@ -19,30 +19,6 @@ from estafette_local.waiting import eventually
 IMAGE = "busybox:latest"
 
 
-@pytest.fixture
-async def engine() -> AsyncIterator[aiodocker.Docker]:
-    engine = await docker.connect()
-    if engine is None:
-        pytest.skip("no Docker Engine answers")
-    try:
-        await engine.images.inspect(IMAGE)
-    except aiodocker.DockerError:
-        pytest.skip(f"the engine has no {IMAGE}")
-    else:
-        yield engine
-    finally:
-        await engine.close()
-
-
-@pytest.fixture
-async def docker_machine(idle_machine: Any, engine: aiodocker.Docker) -> AsyncIterator[Any]:
-    """A machine that runs stages in containers; none of them stays."""
-    await idle_machine.start_host(stage_runtime="docker")
-    yield idle_machine
-    for container in await containers(engine, idle_machine):
-        await container.delete(force=True)
-
-
 async def containers(engine: aiodocker.Docker, machine: Any) -> list[Any]:
     """Return the containers that have a folder of the machine."""
     found = await engine.containers.list(all=True, filters={"label": [docker.JOB_LABEL]})

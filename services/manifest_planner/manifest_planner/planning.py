@@ -13,7 +13,7 @@ from estafette_common.manifest.versions import compute
 
 MANIFEST = ".estafette.yaml"
 
-ENDS_A_BUILD = ("when", "unsupported")
+ENDS_A_BUILD = ("when", "no-image", "service")
 """Warnings in stages with which a build could only fail."""
 
 OF_A_BUILD = ("stages.", "pipelines.")

@@ -31,9 +31,6 @@ def _all_stages(manifest: model.Manifest) -> Iterator[tuple[str, model.Stage]]:
 def _stage(stage: model.Stage, path: str, findings: Findings) -> None:
     _when(stage.when, path, findings)
     _image(stage.image, path, findings)
-    for key, value in {"parallelStages": stage.parallel_stages, "services": stage.services}.items():
-        if value:
-            findings.warning("unsupported", f"{path}.{key}", "not run yet, so the build fails; write single stages")
     if "retries" in stage.custom:
         findings.warning("no-effect", f"{path}.retries", "only handed to the image; nothing is tried again")
     for inner in stage.parallel_stages:
@@ -58,8 +55,6 @@ def _service(service: model.Service, path: str, findings: Findings) -> None:
     _when(service.when, path, findings)
     _image(service.image, path, findings)
     for key, probe in {"readiness": service.readiness, "readinessProbe": service.readiness_probe}.items():
-        if probe is not None and probe.http_get is None and probe.exec is None and not probe.path:
-            findings.warning("readiness", f"{path}.{key}", "asks for nothing; write httpGet or exec")
         if probe is not None and probe.exec is not None and not probe.exec.command:
             findings.warning("readiness", f"{path}.{key}.exec", "has no command, so it can never succeed")
         if probe is not None and probe.http_get is not None and probe.exec is not None:

@@ -30,8 +30,6 @@ EVENT_FIELDS = {
 }
 """Kinds of events and their fields, as the reference's API has them."""
 
-NOTHING: Mapping[str, str] = {}
-
 EVENT_NAMES = {"pubsub": "PUB_SUB", "repoBranch": "BRANCH"}
 """Kinds and fields whose variables are called otherwise."""
 
@@ -153,10 +151,9 @@ def stage_variables(
     status: str,
     started_at: datetime,
     open_secrets: Callable[[str], str],
-    properties: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
-    """Return all variables of a stage; `properties` are those of its extension, which win over all others."""
-    own = {"ESTAFETTE_STAGE_NAME": stage.name, **stage.env, **properties}
+    """Return all variables of a stage but those of its properties; see `container_variables`."""
+    own = {"ESTAFETTE_STAGE_NAME": stage.name, **stage.env}
     return container_variables(plan, own, status=status, started_at=started_at, open_secrets=open_secrets)
 
 

@@ -154,7 +154,7 @@ KEYS: dict[type, dict[str, Key]] = {
         "httpGet": Key("an HTTP request that has to succeed"),
         "exec": Key("a command in the service that has to succeed"),
         "timeoutSeconds": Key("how long to wait", "`60`"),
-        "path": Key("old form of `httpGet.path`"),
+        "path": Key("old form of `httpGet.path`", "only the port is asked"),
         "port": Key("old form of `httpGet.port`", "`80`"),
         "protocol": Key("old form of `httpGet.scheme`", "`https` for port 443, else `http`"),
         "hostname": Key("old form of `httpGet.host`", "the service"),

@@ -121,9 +121,9 @@ def test_any_text_is_a_manifest_or_a_manifest_error(text: str) -> None:
         ("stages: {a: {parallelStages: {b: {image: x:1, parallelStages: {c: {}}}}}}", "no-effect", "only one level"),
         ("stages: {a: {image: x:1, services: [{image: y:1}]}}", "service", "stages.a.services[0].name"),
         (
-            "stages: {a: {image: x:1, services: [{name: d, image: y:1, readiness: {}}]}}",
+            "stages: {a: {image: x:1, services: [{name: d, image: y:1, readiness: {exec: {}}}]}}",
             "readiness",
-            "asks for nothing",
+            "has no command",
         ),
         ("triggers: [{git: {repository: r, branch: '('}}]\nstages: {a: {image: x:1}}", "trigger_pattern", "1:34: "),
         ("version: {semver: {releaseBranch: '('}}\nstages: {a: {image: x:1}}", "regex", "version.semver.releaseBranch"),

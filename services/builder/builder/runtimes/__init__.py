@@ -1,6 +1,6 @@
 """Where stages run: one small interface, implemented once per file."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,12 @@ GRACE = 10.0
 
 
 class StageError(Exception):
-    """A stage could not be run; the message is for the person who wrote it."""
+    """A stage could not be run, or failed; the message is for the person who wrote it."""
+
+    def __init__(self, reason: str, *, exit_code: int = 0) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+        """Of the stage, where that is why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class StageRun:
     environment: Mapping[str, str]
     workspace: Path
     """The job's work directory on the host."""
+    hostname: str = ""
+    """Of a service: by which stages reach it. It has no work directory."""
 
 
 class PreparedStage(Protocol):
@@ -48,13 +55,21 @@ class PreparedStage(Protocol):
         """
         ...
 
+    async def address(self) -> str:
+        """Return where it can be reached from here, once it runs. Raises StageError."""
+        ...
+
+    async def execute(self, command: Sequence[str]) -> int:
+        """Run a command in it, while it runs, and return its exit code. Raises StageError."""
+        ...
+
     def drop(self) -> None:
         """Let go of what was prepared; it will not be run."""
         ...
 
 
 class StageRuntime(Protocol):
-    """Runs one stage at a time for one job."""
+    """Runs the stages and services of one job."""
 
     name: str
     """`docker` or `process`"""

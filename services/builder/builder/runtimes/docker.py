@@ -2,9 +2,10 @@
 
 import asyncio
 import shutil
+import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ ANSWERS_WITHIN = 5.0
 GONE_WITHIN = 30.0
 """Seconds the engine has to remove containers at the end of a job."""
 
+_IN_CONTAINER = Path("/.dockerenv").exists()
+"""An engine puts that file into its containers."""
+
 FAILURES = (aiodocker.DockerError, aiohttp.ClientError, OSError)
 """What calling the engine raises."""
 
@@ -40,17 +44,22 @@ class DockerRuntime:
     name = "docker"
     note = ""
 
-    def __init__(self, engine: aiodocker.Docker, *, job: str) -> None:
+    def __init__(self, engine: aiodocker.Docker, *, job: str, networked: bool = False) -> None:
         self._engine = engine
         self._job = job
+        self._networked = networked
+        """Whether containers of the job reach each other by name."""
+        self._network: asyncio.Future[str] | None = None
         self._removals: set[asyncio.Task[None]] = set()
 
     async def clean(self) -> None:
-        """Remove containers that an earlier attempt of the job left behind."""
+        """Remove containers and networks that an earlier attempt of the job left behind."""
         labelled = {"label": [f"{JOB_LABEL}={self._job}"]}
         for container in await self._engine.containers.list(all=True, filters=labelled):
             with suppress(aiodocker.DockerError):
                 await container.delete(force=True, v=True)
+        for network in await self._engine.networks.list(filters=labelled):
+            await self._remove_network(network["Id"])
 
     async def prepare(self, stage: StageRun) -> "DockerStage":
         """Pull the image unless the engine has it, create the container and listen to it; see `StageRuntime`."""
@@ -67,9 +76,13 @@ class DockerRuntime:
         return DockerStage(self, image, container, stream, held)
 
     async def close(self) -> None:
-        """Wait until no container is left, and close the connection to the engine."""
+        """Wait until no container and no network is left, and close the connection to the engine."""
         if self._removals:
             await asyncio.wait(self._removals, timeout=GONE_WITHIN)
+        if self._network is not None:
+            network, self._network = self._network, None
+            with suppress(*FAILURES):
+                await self._remove_network(await network)
         await self._engine.close()
 
     def later(self, removal: Coroutine[Any, Any, None]) -> None:
@@ -104,11 +117,34 @@ class DockerRuntime:
     async def _create(self, stage: StageRun, held: AsyncExitStack) -> tuple[DockerContainer, Stream]:
         folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=stage.workspace.parent))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
-        configuration = _configuration(stage, folder, job=self._job)
+        network = await self._joined() if self._networked else ""
+        configuration = _configuration(stage, folder, job=self._job, network=network)
         creating = asyncio.ensure_future(self._engine.containers.create(configuration))
         held.push_async_callback(_delete, creating)
         container = await asyncio.shield(creating)  # cancelled in between, it would be there and nobody would know
         return container, await held.enter_async_context(_attach(self._engine, container))
+
+    async def _joined(self) -> str:
+        """Return the job's network, which is made for whoever asks first."""
+        if self._network is None:
+            self._network = asyncio.ensure_future(self._create_network())
+        return await asyncio.shield(self._network)
+
+    async def _create_network(self) -> str:
+        labels = {JOB_LABEL: self._job}
+        network = await self._engine.networks.create({"Name": f"estafette-{self._job}", "Labels": labels})
+        if _IN_CONTAINER:  # a builder in a container asks services whether they are ready
+            with suppress(*FAILURES):
+                await network.connect({"Container": socket.gethostname()})
+        return str(network.id)
+
+    async def _remove_network(self, name: str) -> None:
+        network = await self._engine.networks.get(name)
+        with suppress(*FAILURES):
+            if _IN_CONTAINER:
+                await network.disconnect({"Container": socket.gethostname(), "Force": True})
+        with suppress(*FAILURES):
+            await network.delete()
 
 
 class DockerStage:
@@ -139,6 +175,26 @@ class DockerStage:
         finally:
             self.drop()
 
+    async def address(self) -> str:
+        """Return its address in the job's network; see `PreparedStage`."""
+        try:
+            shown = await self._container.show()
+        except FAILURES as error:
+            raise StageError(f"the container cannot be asked: {_reason(error)}") from error
+        networks = shown["NetworkSettings"]["Networks"].values()
+        return next((str(each["IPAddress"]) for each in networks if each["IPAddress"]), "")
+
+    async def execute(self, command: Sequence[str]) -> int:
+        """Run a command in the container; see `PreparedStage`."""
+        try:
+            execution = await self._container.exec(list(command), stdout=True, stderr=True)
+            async with execution.start(detach=False) as stream:
+                while await stream.read_out() is not None:
+                    pass
+            return int((await execution.inspect())["ExitCode"])
+        except FAILURES as error:
+            raise StageError(f"{command[0]} cannot be run: {_reason(error)}") from error
+
     def drop(self) -> None:
         """Remove the container, and what was put beside it."""
         self._runtime.later(self._held.aclose())
@@ -161,12 +217,18 @@ async def _attach(engine: aiodocker.Docker, container: DockerContainer) -> Async
         yield stream
 
 
-def _configuration(stage: StageRun, folder: Path, *, job: str) -> dict[str, Any]:
+def _configuration(stage: StageRun, folder: Path, *, job: str, network: str) -> dict[str, Any]:
     """Return what the engine is asked to create: the workspace at the stage's directory, the script beside it.
 
     Its first process is the engine's init: a shell in that place would not hear SIGTERM.
     """
-    binds = [f"{stage.workspace}:{stage.work_dir}"]
+    place: dict[str, Any] = {} if stage.hostname else {"WorkingDir": stage.work_dir}
+    binds = [] if stage.hostname else [f"{stage.workspace}:{stage.work_dir}"]
+    host: dict[str, Any] = {"Init": True}
+    if network:
+        aliases = {network: {"Aliases": [stage.hostname]}} if stage.hostname else {}
+        place["NetworkingConfig"] = {"EndpointsConfig": aliases}
+        host["NetworkMode"] = network
     command: dict[str, Any] = {}
     if stage.commands:
         file = folder / "entrypoint.sh"
@@ -177,10 +239,10 @@ def _configuration(stage: StageRun, folder: Path, *, job: str) -> dict[str, Any]
         command = {"Entrypoint": [stage.shell, "/entrypoint/entrypoint.sh"], "Cmd": []}
     return {
         "Image": stage.image,
-        "WorkingDir": stage.work_dir,
         "Env": _pairs(stage.environment),
         "Labels": {JOB_LABEL: job},
-        "HostConfig": {"Binds": binds, "Init": True},
+        "HostConfig": host | {"Binds": binds},
+        **place,
         **command,
     }
 

@@ -6,7 +6,8 @@ import shutil
 import signal
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,19 +32,42 @@ class ProcessRuntime:
     name = "process"
     note = "stages run as processes of this machine; images are ignored"
 
-    def __init__(self, inherited: dict[str, str], group: Path) -> None:
+    def __init__(self, inherited: dict[str, str], groups: Path) -> None:
         self._inherited = {name: inherited[name] for name in PASSED_ON if name in inherited}
-        self._group = group
-        """File that names the process group that runs, for who must end it after a crash."""
+        self._groups = Groups(groups)
 
     async def prepare(self, stage: StageRun) -> "ProcessStage":
         """Describe the image; there is none to make available."""
+        if stage.hostname:
+            raise StageError("services need a container engine, and there is none here")
         name, tag = split_reference(stage.image)
         image = Image(name=name, tag=tag, is_pulled=True)
-        return ProcessStage(image=image, stage=stage, inherited=self._inherited, group=self._group)
+        return ProcessStage(image=image, stage=stage, inherited=self._inherited, groups=self._groups)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class Groups:
+    """The process groups that run, in a file for who must end them after a crash."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._running: set[int] = set()
+
+    @contextmanager
+    def holding(self, group: int) -> Iterator[None]:
+        """Name a group for as long as it runs."""
+        self._running.add(group)
+        self._write()
+        try:
+            yield
+        finally:
+            self._running.discard(group)
+            self._write()
+
+    def _write(self) -> None:
+        self._file.write_text("".join(f"{group}\n" for group in sorted(self._running)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +77,7 @@ class ProcessStage:
     image: Image
     stage: StageRun
     inherited: dict[str, str]
-    group: Path
+    groups: Groups
 
     async def run(self, output: Output) -> int:
         """Run the stage's commands; see `PreparedStage`."""
@@ -67,15 +91,23 @@ class ProcessStage:
                 program = await self._start(file.name)
             except (OSError, ValueError) as error:
                 raise StageError(f"the stage cannot be started: {error}") from error
-            try:
-                self.group.write_text(f"{program.group}\n")
-                return await _finish(program, output)
-            except asyncio.CancelledError:
-                await _end(program)
-                raise
-            finally:
-                program.kill()
-                program.close()
+            with self.groups.holding(program.group):
+                try:
+                    return await _finish(program, output)
+                except asyncio.CancelledError:
+                    await _end(program)
+                    raise
+                finally:
+                    program.kill()
+                    program.close()
+
+    async def address(self) -> str:
+        """Return this machine."""
+        return "127.0.0.1"
+
+    async def execute(self, command: Sequence[str]) -> int:
+        """Services are not run here, and nobody else is asked."""
+        raise StageError(f"{' '.join(command)}: there is no container engine here")
 
     def drop(self) -> None:
         """Nothing is held."""

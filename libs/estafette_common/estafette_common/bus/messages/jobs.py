@@ -64,6 +64,9 @@ class StageChanged(_JobMessage):
 
     attempt: int
     stage: str
+    parent: str = ""
+    """The stage that it runs inside or beside."""
+    service: bool = False
     status: StageStatus
     time: datetime
     duration: float | None = None
