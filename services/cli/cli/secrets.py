@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from estafette_common.jobs.origin import Origin, origin
 from estafette_common.manifest import secrets
-
-from cli.origin import Origin, origin
 
 app = typer.Typer(no_args_is_help=True, help="Seal secrets for manifests.")
 

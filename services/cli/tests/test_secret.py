@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.origin import Origin, origin
+from estafette_common.jobs.origin import Origin, origin
 from estafette_common.manifest import secrets
 
 OLD, NEW = bytes(32), bytes(range(32))

@@ -266,3 +266,16 @@ def test_an_expression_cannot_exhaust_the_stack() -> None:
     for text in ("1" + "**1" * 600 + " == 1", "-" * 900 + "1 == 1", "true ? " * 280 + "true" + " : true" * 280):
         with pytest.raises(when.WhenError):
             when.evaluate(text[: when.LONGEST], VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("status == 'succeeded' && branch == 'main' || branch == 'x'", ("status", "branch")),
+        ("[action] in (server, 'a')", ("action", "server")),
+        ("$ESTAFETTE_A == '1' || '${ESTAFETTE_B}-$ESTAFETTE_C' =~ 'x'", ("ESTAFETTE_A", "ESTAFETTE_B", "ESTAFETTE_C")),
+        ("true", ()),
+    ],
+)
+def test_the_variables_of_an_expression_are_named_in_its_order(text: str, expected: tuple[str, ...]) -> None:
+    assert when.names(text) == expected

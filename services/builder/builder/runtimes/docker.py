@@ -44,9 +44,13 @@ class DockerRuntime:
     name = "docker"
     note = ""
 
-    def __init__(self, engine: aiodocker.Docker, *, job: str, networked: bool = False) -> None:
+    def __init__(
+        self, engine: aiodocker.Docker, *, job: str, networked: bool = False, scripts: Path | None = None
+    ) -> None:
         self._engine = engine
         self._job = job
+        self._scripts = scripts
+        """Where programs of stages are put; beside the workspace unless that is somebody's own folder."""
         self._networked = networked
         """Whether containers of the job reach each other by name."""
         self._network: asyncio.Future[str] | None = None
@@ -115,7 +119,7 @@ class DockerRuntime:
         return found
 
     async def _create(self, stage: StageRun, held: AsyncExitStack) -> tuple[DockerContainer, Stream]:
-        folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=stage.workspace.parent))
+        folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=self._scripts or stage.workspace.parent))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         network = await self._joined() if self._networked else ""
         configuration = _configuration(stage, folder, job=self._job, network=network)

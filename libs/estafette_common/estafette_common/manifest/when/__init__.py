@@ -7,5 +7,17 @@ operators and their precedence are those of govaluate 3.0, which the reference u
 from estafette_common.manifest.when.checking import check
 from estafette_common.manifest.when.evaluation import evaluate, variables_of
 from estafette_common.manifest.when.grammar import DEEPEST, LONGEST, NAMES, Expression, WhenError, parse
+from estafette_common.manifest.when.naming import names
 
-__all__ = ["DEEPEST", "LONGEST", "NAMES", "Expression", "WhenError", "check", "evaluate", "parse", "variables_of"]
+__all__ = [
+    "DEEPEST",
+    "LONGEST",
+    "NAMES",
+    "Expression",
+    "WhenError",
+    "check",
+    "evaluate",
+    "names",
+    "parse",
+    "variables_of",
+]
