@@ -10,8 +10,8 @@ import yaml
 from builder.entrypoint import modes
 from builder.masking import Masker
 from builder.statuses import of_steps
-from cli.origin import origin
 from estafette_common.jobs.lifecycle import Kind, StageStatus
+from estafette_common.jobs.origin import origin
 from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.manifest import injection, reading, secrets, trust, when
 from estafette_common.manifest.environment import (
