@@ -35,6 +35,10 @@ DIFFERENCES = {
     "obfuscate-011": Difference(
         "a secret is also hidden within what was encoded in base64 as a whole", "it can be decoded from there"
     ),
+    "run-012": Difference("a condition that is broken fails its stage, also the last", "the build would never end"),
+    "run-029": Difference(
+        "a service of the last stage whose condition does not hold is passed over", "the build would never end"
+    ),
     "trigger-065": Difference("a Bitbucket trigger fires for the events it lists, not for all", "it is what it says"),
     "trigger-080": Difference(
         "`@every` fires at each multiple of its duration, not only when that is a minute", "it is what it says"

@@ -4,10 +4,12 @@ Paths of a case walk a tree in which everything is there, also what is empty: ab
 texts empty.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
 from estafette_common.manifest import reading, versions, writing
 from estafette_common.manifest.findings import Findings, ManifestError
 from estafette_common.manifest.model import Manifest
@@ -108,14 +110,18 @@ def _release_branches(given: Mapping[str, Any], expected: Mapping[str, Any]) -> 
     """Run a case about a value that is one text or a list: release branches are the only ones."""
     text = given.get("yaml", given.get("json", ""))
     body = "\n".join(f"      {line}" for line in text.splitlines())
-    read = reading.as_written(f"version:\n  semver:\n    releaseBranch:\n{body}\n", Findings())
-    branches = read.version.semver.release_branch if read.version.semver else ()
-    found = () if not text.strip() or text.strip() in {"[]", "''", '""'} else branches
-    return {
-        "contains": versions.is_release_branch(found, given.get("contains", "")),
-        "list": list(found),
-        **{key: expected[key] for key in ("yaml", "json") if key in expected},
+    manifest = reading.as_written(f"version:\n  semver:\n    releaseBranch:\n{body}\n", Findings())
+    # One that is empty cannot be seen in a manifest: the default takes its place.
+    empty = yaml.safe_load(text) in (None, "", [])
+    value = "" if empty else writing.tree(manifest)["version"]["semver"]["releaseBranch"]
+    branches = [value] if isinstance(value, str) and value else list(value)
+    outcome = {
+        "contains": versions.is_release_branch(tuple(branches), given.get("contains", "")),
+        "list": branches,
+        "yaml": writing.dump(value).removesuffix("...\n"),
+        "json": json.dumps(value, separators=(",", ":")),
     }
+    return {key: found for key, found in outcome.items() if key in expected}
 
 
 def tree(manifest: Manifest) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from estafette_common.bus import subjects
 from estafette_common.bus.connection import connect
+from estafette_common.bus.messages.jobs import JobCancel
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.secrets import SecretError, decrypt_all
 from estafette_common.telemetry import doing
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
@@ -69,9 +72,15 @@ async def _clean(job: str) -> None:
 
 
 async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
-    work = asyncio.ensure_future(_run(attempt, settings))
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(stop, work.cancel)
+    ending = asyncio.Event()
+    work = asyncio.ensure_future(_run(attempt, settings, ending))
+
+    def stop() -> None:
+        if not ending.is_set():
+            work.cancel()
+
+    for signal_of_end in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_of_end, stop)
     try:
         await work
     except asyncio.CancelledError:
@@ -81,7 +90,8 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
     return 0
 
 
-async def _run(attempt: Attempt, settings: Settings) -> None:
+async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> None:
+    """Run the attempt and tell of it. `ending` is set once its end is sure, and has only to be told."""
     with doing(attempt.plan.job_name, {"traceparent": attempt.traceparent}):
         empty(attempt.workspace)
         async with AsyncExitStack() as held:
@@ -99,7 +109,7 @@ async def _run(attempt: Attempt, settings: Settings) -> None:
                 await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
             else:
                 held.push_async_callback(runtime.close)
-                await _tell(teller, settings, _work(teller, attempt, runtime, cloning))
+                await _tell(teller, settings, _work(teller, attempt, runtime, cloning, client, ending))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +152,9 @@ async def _refuse(teller: _Teller, ended: Ended) -> Ended:
     return ended
 
 
-async def _work(teller: _Teller, attempt: Attempt, runtime: StageRuntime, cloning: Cloning) -> Ended:
+async def _work(
+    teller: _Teller, attempt: Attempt, runtime: StageRuntime, cloning: Cloning, client: Client, ending: asyncio.Event
+) -> Ended:
     """Run the job; return once nothing is left of it, while its log is still told."""
     job = Job(
         attempt.plan,
@@ -153,10 +165,26 @@ async def _work(teller: _Teller, attempt: Attempt, runtime: StageRuntime, clonin
         masker=teller.masker,
         open_secrets=partial(_open, attempt),
     )
+
+    def cancel(reason: str) -> None:
+        ending.set()
+        job.cancel(reason)
+
+    await _hear(client, attempt.plan, cancel)
     ended = await job.run(cloning)
+    ending.set()
     teller.shipper.end(ended.outcome)
     await runtime.close()
     return ended
+
+
+async def _hear(client: Client, plan: Plan, cancel: Callable[[str], None]) -> None:
+    """Call `cancel` with the reason whenever somebody cancels the job, from now on while the client is connected."""
+
+    async def canceled(message: Msg) -> None:
+        cancel(JobCancel.decode(message.data, message.headers or {}).reason)
+
+    await client.subscribe(subjects.fill(JobCancel.SUBJECT, kind=plan.kind, job_id=plan.job_id), cb=canceled)
 
 
 def _clone(attempt: Attempt, held: AsyncExitStack) -> Cloning:

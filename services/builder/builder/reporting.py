@@ -13,6 +13,7 @@ from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
 
 from builder.masking import Masker
+from builder.places import Place
 
 log = structlog.get_logger()
 
@@ -36,28 +37,19 @@ class Reporter:
         self._tell(JobStarted(**self._job, attempt=self._attempt, time=datetime.now(UTC)), "started")
 
     def stage(
-        self,
-        stage: str,
-        status: StageStatus,
-        *,
-        seconds: float | None = None,
-        exit_code: int | None = None,
-        parent: str = "",
-        service: bool = False,
+        self, place: Place, status: StageStatus, *, seconds: float | None = None, exit_code: int | None = None
     ) -> None:
         """Tell that a stage changed."""
         message = StageChanged(
             **self._job,
+            **place._asdict(),
             attempt=self._attempt,
-            stage=stage,
-            parent=parent,
-            service=service,
             status=status,
             time=datetime.now(UTC),
             duration=seconds,
             exit_code=exit_code,
         )
-        self._tell(message, f"stage/{'service/' if service else ''}{parent}/{stage}/{status}")
+        self._tell(message, f"stage/{'/'.join(map(str, place))}/{status}")
 
     def finished(self, outcome: Outcome, reason: str) -> None:
         """Tell that the job came to its end."""

@@ -2,25 +2,26 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan, PlannedService, PlannedStage
-from estafette_common.manifest import when
-from estafette_common.manifest.environment import container_variables, expand, in_texts, job_variables, stage_variables
-from estafette_common.manifest.extensions import extension_variables
 from estafette_common.manifest.secrets import SecretError
+from estafette_common.manifest.when import WhenError
 
 from builder.cloning import CloneError, Cloning
 from builder.lines import Lines
 from builder.masking import Masker
+from builder.places import Place
 from builder.preparing import Preparing
-from builder.runtimes import PreparedStage, StageError, StageRun, StageRuntime
+from builder.resolving import Resolver
+from builder.runtimes import PreparedStage, StageError, StageRuntime
 from builder.services import Services
 from builder.shipping import Shipper
 from builder.statuses import aggregate
@@ -28,11 +29,10 @@ from builder.steps import Step, Steps
 
 VERSION = version("estafette-builder")
 
-INFO = "builder-info"
-CLONE = "git-clone"
+INFO = Place("builder-info")
+CLONE = Place("git-clone")
 
-SERVER = "estafette"
-"""What `server` is in conditions."""
+T = TypeVar("T")
 
 TOO_LONG = "the job ran longer than it may"
 
@@ -59,32 +59,66 @@ class Job:
         open_secrets: Callable[[str], str],
     ) -> None:
         self._plan = plan
-        self._workspace = workspace
         self._runtime = runtime
         self._shipper = shipper
         self._steps = steps
         self._masker = masker
-        self._open = open_secrets
-        self._started_at = datetime.now(UTC)
+        self._resolver = Resolver(plan, workspace=workspace, open_secrets=open_secrets)
         self._ahead = Preparing(runtime)
-        self._services = Services(runtime, steps, resolve=self._resolve_service, execute=self._execute)
+        self._services = Services(
+            runtime,
+            steps,
+            resolve=lambda service: self._resolver.service(service, self._status),
+            execute=self._execute,
+        )
+        self._left = deque(plan.stages)
+        self._canceled = asyncio.Event()
+        self._reason = ""
 
-    async def run(self, cloning: Cloning) -> Ended:
-        """Run all stages and return how the job ends; running too long is one of the ends, cancellation is none."""
+    def cancel(self, reason: str) -> None:
+        """End the job, for that reason, whether it runs yet or not. One whose stages all ended stays as it is."""
+        self._reason = self._reason or reason
+        self._canceled.set()
+
+    async def run(self, cloning: Cloning | None) -> Ended:
+        """Run all stages and return how the job ends: being cancelled by `cancel`, or running too long, are such ends.
+
+        Without `cloning` the workspace is as it is. When the task is cancelled, what runs is ended and nothing told.
+        """
+        work = asyncio.ensure_future(self._all(cloning))
+        canceled = asyncio.ensure_future(self._canceled.wait())
         try:
-            async with asyncio.timeout(self._plan.timeout):
-                self._look_ahead()
-                self._info()
-                await self._clone(cloning)
-                for stage in self._plan.stages:
-                    await self._stage(stage)
-        except TimeoutError:
-            self._steps.fail_open(TOO_LONG)
-            return Ended(Outcome.TIMED_OUT, TOO_LONG)
+            await asyncio.wait([work, canceled], timeout=self._plan.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return Ended(aggregate(self._steps.statuses))
+            return await self._end_early(work)
         finally:
+            canceled.cancel()
+            await _end(work)
             await self._ahead.drop()
             await self._services.stop(all_of_them=True)
-        return Ended(aggregate(self._steps.statuses))
+
+    async def _end_early(self, work: asyncio.Future[None]) -> Ended:
+        """End what runs, which is told first so that nobody takes its end for its own."""
+        if self._canceled.is_set():
+            self._steps.cancel_open()
+            ended = Ended(Outcome.CANCELED, self._reason)
+        else:
+            self._steps.fail_open(TOO_LONG)
+            ended = Ended(Outcome.TIMED_OUT, TOO_LONG)
+        await _end(work)
+        for stage in self._left:
+            _tell_all(stage, Step(stage.name, stage.auto_injected), self._steps.cancel)
+        return ended
+
+    async def _all(self, cloning: Cloning | None) -> None:
+        self._look_ahead()
+        self._info()
+        if cloning is not None:
+            await self._clone(cloning)
+        while self._left:
+            await self._stage(self._left.popleft())
 
     @property
     def _status(self) -> str:
@@ -94,9 +128,9 @@ class Job:
         """Prepare the first stage while the workspace is filled, as it will be if nothing fails."""
         for stage in self._plan.stages[:1]:
             try:
-                if stage.image and self._holds(stage.when):
-                    self._ahead.begin(self._resolve(stage))
-            except (when.WhenError, SecretError, StageError):
+                if stage.image and self._resolver.holds(stage.when, self._status):
+                    self._ahead.begin(self._resolver.stage(stage, self._status))
+            except (WhenError, SecretError, StageError):
                 return  # it is told when it is the stage's turn
 
     def _info(self) -> None:
@@ -106,7 +140,7 @@ class Job:
         self._steps.succeed(step)
 
     async def _clone(self, cloning: Cloning) -> None:
-        step = Step(CLONE, auto_injected=True)
+        step = Step(CLONE.stage, auto_injected=True)
         self._steps.begin(step)
         try:
             await cloning.follow(partial(self._shipper.line, CLONE))
@@ -118,25 +152,22 @@ class Job:
     async def _stage(self, stage: PlannedStage) -> None:
         """Run a stage at the top: its services, and then itself or what it holds."""
         step = Step(stage.name, stage.auto_injected)
-        if not self._is_due(stage, step):
-            return
-        self._steps.wait(step)
-        try:
-            services = [each for each in stage.services if self._holds(each.when)]
-            await self._services.start(stage, services)
-            if stage.parallel_stages:
-                self._steps.begin(step)
-                await self._parallel(stage)
-            elif stage.image:
-                await self._container(stage, step)
-            else:
-                self._steps.begin(step)
-        except (StageError, SecretError, when.WhenError) as error:
-            self._steps.fail(step, str(error), exit_code=getattr(error, "exit_code", 0))
-        else:
-            self._steps.succeed(step)
-        finally:
-            await self._services.stop(all_of_them=False)
+        with suppress(_FailedError):
+            if not self._is_due(stage, step):
+                return
+            self._steps.wait(step)
+            try:
+                await self._services.start(stage, self._due_services(stage))
+                if stage.parallel_stages:
+                    self._steps.begin(step)
+                    await _within(stage.timeout, self._parallel(stage))
+                    self._steps.succeed(step)
+                else:
+                    await self._container(stage, step)
+            except StageError as error:
+                self._steps.fail(step, str(error))
+            finally:
+                await self._services.stop(all_of_them=False)
 
     async def _parallel(self, stage: PlannedStage) -> None:
         """Run the stages inside a stage at once. The first that fails ends the others; StageError names it."""
@@ -144,102 +175,68 @@ class Job:
             async with asyncio.TaskGroup() as group:
                 for inner in stage.parallel_stages:
                     group.create_task(self._inner(inner, stage.name))
-        except* StageError as errors:
-            raise StageError(str(errors.exceptions[0])) from errors
+        except* _FailedError as errors:
+            raise StageError(f"{errors.exceptions[0]} failed") from errors
 
     async def _inner(self, stage: PlannedStage, parent: str) -> None:
         step = Step(stage.name, stage.auto_injected, parent=parent)
-        failures = f"{stage.name} failed"
+        if not self._is_due(stage, step):
+            return
+        self._steps.wait(step)
         try:
-            if not self._holds(stage.when):
-                self._steps.skip(step)
-                return
-            self._steps.wait(step)
             await self._container(stage, step)
-        except (StageError, SecretError, when.WhenError) as error:
-            self._steps.fail(step, str(error), exit_code=getattr(error, "exit_code", 0))
-            raise StageError(failures) from error
         except asyncio.CancelledError:
             self._steps.cancel(step)
             raise
-        self._steps.succeed(step)
 
     async def _container(self, stage: PlannedStage, step: Step) -> None:
-        """Run the container of a stage; StageError when it fails."""
-        prepared = await self._ahead.prepared(self._resolve(stage))
+        """Run the container of a stage as often as it may be tried, and tell how that went."""
+        while True:
+            try:
+                await self._try(stage, step)
+            except (StageError, SecretError) as error:
+                exit_code = error.exit_code if isinstance(error, StageError) else 0
+                if step.run >= stage.retries:
+                    self._steps.fail(step, str(error), exit_code=exit_code)
+                    raise _FailedError(stage.name) from error
+                self._steps.fail_once(step, f"{error}; trying again", exit_code=exit_code)
+            else:
+                self._steps.succeed(step)
+                return
+
+    async def _try(self, stage: PlannedStage, step: Step) -> None:
+        """Run the container of a stage, if it has one; StageError when it fails."""
+        if not stage.image:
+            self._steps.begin(step)
+            return
+        prepared = await self._ahead.prepared(self._resolver.stage(stage, self._status))
         step.image = prepared.image
         self._steps.begin(step)
-        if code := await self._execute(step, prepared):
+        if code := await _within(stage.timeout, self._execute(step, prepared)):
             raise StageError(f"failed with exit code {code}", exit_code=code)
 
     def _is_due(self, stage: PlannedStage, step: Step) -> bool:
         """Return whether a stage runs; one that does not, or whose condition is broken, is told."""
         try:
-            due = self._holds(stage.when)
-        except when.WhenError as error:
-            self._steps.fail(step, f"when: {error.reason} (at character {error.column} of {stage.when!r})")
-            return False
+            due = self._resolver.holds(stage.when, self._status)
+        except WhenError as error:
+            self._steps.fail(step, _broken(stage.when, error))
+            raise _FailedError(stage.name) from error
         if not due:
-            self._steps.skip(step)
-            for inner in stage.parallel_stages:
-                self._steps.skip(Step(inner.name, inner.auto_injected, parent=stage.name))
+            _tell_all(stage, step, self._steps.skip)
         return due
 
-    def _holds(self, condition: str) -> bool:
-        variables = self._variables()
-        return when.evaluate(condition, variables | when.variables_of(variables, server=SERVER))
-
-    def _resolve(self, stage: PlannedStage) -> StageRun:
-        """Return a stage with references expanded and secrets opened."""
-        variables = self._variables()
-
-        def resolve(text: str) -> str:
-            return self._open(expand(text, variables))
-
-        properties = extension_variables(in_texts(stage.custom, resolve), in_texts(stage.env, resolve))
-        return StageRun(
-            name=stage.name,
-            image=self._image(stage.image, variables),
-            shell=stage.shell,
-            work_dir=expand(stage.work_dir, variables),
-            commands=stage.commands,
-            run_commands_in_foreground=stage.run_commands_in_foreground,
-            environment=stage_variables(
-                self._plan, stage, status=self._status, started_at=self._started_at, open_secrets=self._open
-            )
-            | properties,
-            workspace=self._workspace,
-        )
-
-    def _resolve_service(self, service: PlannedService) -> StageRun:
-        """Return a service with references expanded and secrets opened."""
-        return StageRun(
-            name=service.name,
-            image=self._image(service.image, self._variables()),
-            shell=service.shell,
-            work_dir="",
-            commands=service.commands,
-            run_commands_in_foreground=service.run_commands_in_foreground,
-            environment=container_variables(
-                self._plan,
-                {"ESTAFETTE_SERVICE_NAME": service.name, **service.env},
-                status=self._status,
-                started_at=self._started_at,
-                open_secrets=self._open,
-            ),
-            workspace=self._workspace,
-            hostname=service.name,
-        )
-
-    def _image(self, image: str, variables: dict[str, str]) -> str:
-        resolved = self._open(expand(image, variables))
-        if not resolved:
-            raise StageError("the stage has no image")
-        return resolved
+    def _due_services(self, stage: PlannedStage) -> list[PlannedService]:
+        """Return the services whose condition holds; the others leave no trace. Raises StageError."""
+        try:
+            return [service for service in stage.services if self._resolver.holds(service.when, self._status)]
+        except WhenError as error:
+            broken = "; ".join(service.when for service in stage.services)
+            raise StageError(f"services: {_broken(broken, error)}") from error
 
     async def _execute(self, step: Step, stage: PreparedStage) -> int:
         streams = {"stdout": Lines(self._masker), "stderr": Lines(self._masker)}
-        say = partial(self._shipper.line, step.name, parent=step.parent, service=step.service)
+        say = partial(self._shipper.line, step.place)
 
         async def take(stream: str, data: bytes) -> None:
             for line in streams[stream].feed(data):
@@ -253,8 +250,37 @@ class Job:
                 for line in lines.rest():
                     say(line, stream=stream)
 
-    def _variables(self) -> dict[str, str]:
-        return job_variables(self._plan, status=self._status, started_at=self._started_at)
+
+class _FailedError(Exception):
+    """A stage failed, as was told; the message is its name."""
+
+
+def _broken(condition: str, error: WhenError) -> str:
+    return f"when: {error.reason} (at character {error.column} of {condition!r})"
+
+
+def _tell_all(stage: PlannedStage, step: Step, tell: Callable[[Step], None]) -> None:
+    """Tell the same of a stage and of all that would have run inside and beside it."""
+    tell(step)
+    for inner in stage.parallel_stages:
+        tell(Step(inner.name, inner.auto_injected, parent=stage.name))
+    for service in stage.services:
+        tell(Step(service.name, parent=stage.name, service=True))
+
+
+async def _within(seconds: float | None, work: Awaitable[T]) -> T:
+    """Do the work for at most so long; StageError when that is not enough."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise StageError(f"ran longer than its timeout of {seconds:g} s") from None
+
+
+async def _end(work: asyncio.Future[None]) -> None:
+    """Cancel the work; return once it is over."""
+    work.cancel()
+    await asyncio.wait([work])
 
 
 def refuse(reason: str, *, shipper: Shipper, steps: Steps) -> None:
@@ -266,7 +292,7 @@ def _introduce(shipper: Shipper, more: str = "") -> Step:
     """Begin the first step of every log."""
     shipper.change(INFO, StageStatus.RUNNING, auto_injected=True)
     shipper.line(INFO, f"estafette builder {VERSION}{more}")
-    return Step(INFO, auto_injected=True)
+    return Step(INFO.stage, auto_injected=True)
 
 
 def empty(workspace: Path) -> None:

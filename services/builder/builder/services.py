@@ -87,8 +87,7 @@ class Services:
             asking.cancel()
         if problem is None:
             return
-        if self._steps.is_open(running.step):
-            self._steps.fail(running.step, str(problem))
+        self._steps.fail(running.step, str(problem))
         raise StageError(f"service {service.name}: {problem}") from problem
 
     async def _run(self, step: Step, prepared: PreparedStage) -> None:
@@ -100,8 +99,6 @@ class Services:
             pass  # ended by us, as it should
         except StageError as error:
             reason = str(error)
-        if not self._steps.is_open(step):  # it was not ready, and that was told
-            return
         if code or reason:
             self._steps.fail(step, reason or f"failed with exit code {code}", exit_code=code)
         else:

@@ -13,6 +13,7 @@ from estafette_common.jobs.plan import Plan
 
 from builder.backlog import Backlog, size_of
 from builder.masking import Masker
+from builder.places import Place
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class Shipper:
         self._largest_entry = min(largest_message, LARGEST_MESSAGE) * 250 // 256 - BESIDE
         """Bytes. What cannot be compressed grows by 1/256 at most (zstd.h, ZSTD_COMPRESSBOUND)."""
         self._backlog = Backlog(most_bytes=min(MOST_BYTES, self._largest_entry))
-        self._numbers: dict[tuple[str, str, bool], int] = {}
+        self._numbers: dict[Place, int] = {}
         self._sent_entries = 0
         self._sent_chunks = 0
         self._some = asyncio.Event()
@@ -72,25 +73,13 @@ class Shipper:
         self._room.set()
         self._ended = False
 
-    def line(self, stage: str, text: str, *, stream: str = "stdout", parent: str = "", service: bool = False) -> None:
-        """Take a line of a stage; one that no message holds becomes several.
-
-        `parent` is the stage that it runs inside, or beside as a service.
-        """
-        place = (parent, stage, service)
+    def line(self, place: Place, text: str, *, stream: str = "stdout") -> None:
+        """Take a line; one that no message holds becomes several."""
         parts = [self._mask(text)]
         while parts:
             part = parts.pop()
             number = self._numbers.get(place, 0) + 1
-            line = Line(
-                stage=stage,
-                number=number,
-                time=timestamp(),
-                text=part,
-                stream=stream,
-                parent=parent,
-                service=service,
-            )
+            line = Line(number=number, time=timestamp(), text=part, stream=stream, **place._asdict())
             size = size_of(line)
             if size > self._largest_entry and len(part) > 1:
                 middle = len(part) // 2
@@ -101,27 +90,23 @@ class Shipper:
 
     def change(
         self,
-        stage: str,
+        place: Place,
         status: StageStatus,
         *,
         image: Image | None = None,
         seconds: float = 0.0,
         exit_code: int = 0,
         auto_injected: bool = False,
-        parent: str = "",
-        service: bool = False,
     ) -> None:
-        """Take a change of a stage's status."""
+        """Take a change of the status there."""
         change = Change(
-            stage=stage,
             status=status,
             time=timestamp(),
             image=self._masked(image) if image else None,
             duration=int(seconds * 1e9),
             exit_code=exit_code,
             auto_injected=auto_injected,
-            parent=parent,
-            service=service,
+            **place._asdict(),
         )
         self._add(change, size_of(change))
 

@@ -6,22 +6,31 @@ from dataclasses import dataclass
 from estafette_common.bus.messages.logs import Image
 from estafette_common.jobs.lifecycle import StageStatus
 
+from builder.places import Place
 from builder.reporting import Reporter
 from builder.shipping import Shipper
 
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """A step that was begun."""
+    """A step of a log: a stage, a service, or something that the builder does. It ends once."""
 
     name: str
     auto_injected: bool = False
     parent: str = ""
     """The stage that it runs inside, or beside as a service."""
     service: bool = False
+    run: int = 0
+    """How often it was tried again."""
     image: Image | None = None
     began: float | None = None
     """Of the monotonic clock, when it began to run."""
+    ended: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where it is told of."""
+        return Place(self.name, self.parent, self.service, self.run)
 
     @property
     def seconds(self) -> float:
@@ -45,10 +54,6 @@ class Steps:
         """Whether any step at the top failed."""
         return StageStatus.FAILED in self.statuses
 
-    def is_open(self, step: Step) -> bool:
-        """Return whether a step was told of and did not end."""
-        return step in self._open
-
     def wait(self, step: Step) -> Step:
         """Tell that a step waits for its image."""
         self._open.append(step)
@@ -61,7 +66,7 @@ class Steps:
             self._open.append(step)
         step.began = time.monotonic()
         self._change(step, StageStatus.RUNNING)
-        self._reporter.stage(step.name, StageStatus.RUNNING, parent=step.parent, service=step.service)
+        self._reporter.stage(step.place, StageStatus.RUNNING)
 
     def skip(self, step: Step) -> None:
         """Tell that a step is passed over."""
@@ -72,38 +77,57 @@ class Steps:
         self._end(step, StageStatus.SUCCEEDED)
 
     def cancel(self, step: Step) -> None:
-        """Tell that a step was ended before its end."""
+        """Tell that a step was ended before its end, or is not begun any more."""
         self._end(step, StageStatus.CANCELED)
 
     def fail(self, step: Step, reason: str, *, exit_code: int = 0) -> None:
         """Tell that a step failed, and why."""
-        self._shipper.line(step.name, reason, stream="stderr", parent=step.parent, service=step.service)
-        self._end(step, StageStatus.FAILED, exit_code=exit_code)
+        if not step.ended:
+            self._shipper.line(step.place, reason, stream="stderr")
+            self._end(step, StageStatus.FAILED, exit_code=exit_code)
+
+    def fail_once(self, step: Step, reason: str, *, exit_code: int = 0) -> None:
+        """Tell that a step failed that is tried again, which counts for nothing, and that it waits anew."""
+        self._shipper.line(step.place, reason, stream="stderr")
+        self._tell_end(step, StageStatus.FAILED, exit_code=exit_code)
+        step.run += 1
+        step.image = step.began = None
+        self._change(step, StageStatus.PENDING)
 
     def fail_open(self, reason: str) -> None:
-        """Tell that everything that was under way failed, what runs inside a stage before the stage."""
+        """Tell that the stages under way failed, after that what runs inside and beside them was canceled."""
         for step in reversed(self._open.copy()):
-            self.fail(step, reason)
+            if step.parent:
+                self.cancel(step)
+            else:
+                self.fail(step, reason)
+
+    def cancel_open(self) -> None:
+        """Tell that everything that was under way was canceled, what runs inside a stage before the stage."""
+        for step in reversed(self._open.copy()):
+            self.cancel(step)
 
     def _end(self, step: Step, status: StageStatus, *, exit_code: int = 0) -> None:
+        if step.ended:
+            return
+        step.ended = True
         if step in self._open:
             self._open.remove(step)
         if not step.parent:
             self.statuses.append(status)
+        self._tell_end(step, status, exit_code=exit_code)
+
+    def _tell_end(self, step: Step, status: StageStatus, *, exit_code: int) -> None:
         seconds = step.seconds
         self._change(step, status, seconds=seconds, exit_code=exit_code)
-        self._reporter.stage(
-            step.name, status, seconds=seconds, exit_code=exit_code, parent=step.parent, service=step.service
-        )
+        self._reporter.stage(step.place, status, seconds=seconds, exit_code=exit_code)
 
     def _change(self, step: Step, status: StageStatus, *, seconds: float = 0.0, exit_code: int = 0) -> None:
         self._shipper.change(
-            step.name,
+            step.place,
             status,
             image=step.image,
             seconds=seconds,
             exit_code=exit_code,
             auto_injected=step.auto_injected,
-            parent=step.parent,
-            service=step.service,
         )

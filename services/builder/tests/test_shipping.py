@@ -4,6 +4,7 @@ import random
 from builder.backlog import MOST_ENTRIES
 from builder.lines import LONGEST
 from builder.masking import Masker
+from builder.places import Place
 from builder.shipping import GATHER, LARGEST_MESSAGE, MOST_WAITING, Shipper
 from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
 from estafette_common.bus.messages.message import Encoded, Message
@@ -68,7 +69,7 @@ async def test_chunks_and_entries_are_numbered_without_gap() -> None:
     stream = Stream()
     shipper = shipper_to(stream)
     for number in range(3 * MOST_ENTRIES + 1):
-        shipper.line("test", str(number))
+        shipper.line(Place("test"), str(number))
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()
@@ -87,10 +88,10 @@ async def test_the_first_entry_is_sent_at_once_and_the_next_ones_together() -> N
     stream = Stream()
     shipper = shipper_to(stream)
     shipping = asyncio.ensure_future(shipper.run())
-    shipper.line("test", "first")
+    shipper.line(Place("test"), "first")
     await stream.some.wait()
     for number in range(10):
-        shipper.line("test", str(number))
+        shipper.line(Place("test"), str(number))
         await asyncio.sleep(0)
     shipper.end(Outcome.SUCCEEDED)
     await shipping
@@ -104,7 +105,7 @@ async def test_the_first_line_of_a_stage_waits_for_nothing() -> None:
     shipping = asyncio.ensure_future(shipper.run())
     for name in ("one", "two"):
         stream.some.clear()
-        shipper.line(name, "first")
+        shipper.line(Place(name), "first")
         async with asyncio.timeout(GATHER / 2):
             await stream.some.wait()
     shipper.end(Outcome.SUCCEEDED)
@@ -118,7 +119,7 @@ async def test_a_chunk_that_is_refused_is_sent_again_before_the_next() -> None:
     stream.refusals = 1
     shipper = shipper_to(stream)
     for number in range(MOST_ENTRIES + 1):
-        shipper.line("test", str(number))
+        shipper.line(Place("test"), str(number))
     shipper.end(Outcome.FAILED)
 
     await shipper.run()
@@ -130,7 +131,7 @@ async def test_lines_are_numbered_within_their_stage() -> None:
     stream = Stream()
     shipper = shipper_to(stream)
     for stage in ("one", "two", "one"):
-        shipper.line(stage, "")
+        shipper.line(Place(stage), "")
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()
@@ -144,7 +145,7 @@ async def test_reading_stops_when_much_waits_and_goes_on_when_it_is_out() -> Non
     shipper = shipper_to(stream)
     while await may_take(shipper):
         for _ in range(100):
-            shipper.line("test", "x" * 10_000)
+            shipper.line(Place("test"), "x" * 10_000)
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()
@@ -156,7 +157,7 @@ async def test_what_waits_is_still_counted_after_some_of_it_is_out() -> None:
     stream = Stream(most=100)
     shipper = shipper_to(stream)
     for _ in range(300):
-        shipper.line("test", "x" * 200_000)
+        shipper.line(Place("test"), "x" * 200_000)
     shipping = asyncio.ensure_future(shipper.run())
 
     await stream.full.wait()
@@ -169,7 +170,7 @@ async def test_what_waits_is_still_counted_after_some_of_it_is_out() -> None:
 async def test_many_short_lines_that_wait_stop_reading_too() -> None:
     shipper = shipper_to(Stream())
     for _ in range(MOST_WAITING // 150):
-        shipper.line("test", "")
+        shipper.line(Place("test"), "")
 
     assert not await may_take(shipper)
 
@@ -178,7 +179,7 @@ async def test_a_chunk_always_fits_in_a_message() -> None:
     stream = Stream()
     shipper = shipper_to(stream)
     alphabet = [chr(code) for code in range(1, 128) if chr(code) != "\n"]
-    shipper.line("test", "".join(random.Random(1).choices(alphabet, k=LONGEST)))
+    shipper.line(Place("test"), "".join(random.Random(1).choices(alphabet, k=LONGEST)))
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()
@@ -189,7 +190,7 @@ async def test_a_chunk_always_fits_in_a_message() -> None:
 async def test_a_secret_in_an_images_name_does_not_show() -> None:
     stream = Stream()
     shipper = shipper_to(stream, "hunter2-hunter2")
-    shipper.change("test", StageStatus.RUNNING, image=Image(name="hunter2-hunter2.example/shop", tag="1"))
+    shipper.change(Place("test"), StageStatus.RUNNING, image=Image(name="hunter2-hunter2.example/shop", tag="1"))
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()
@@ -203,7 +204,7 @@ async def test_a_line_that_a_small_message_cannot_hold_comes_in_several() -> Non
     stream = Stream()
     shipper = Shipper(stream, PLAN, attempt=1, masker=Masker([]), largest_message=64 * 1024)
     noise = "".join(random.Random(1).choices([chr(code) for code in range(1, 0x3000)], k=100_000))
-    shipper.line("test", noise)
+    shipper.line(Place("test"), noise)
     shipper.end(Outcome.SUCCEEDED)
 
     await shipper.run()

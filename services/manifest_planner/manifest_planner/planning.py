@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedService, PlannedStage, Probe, Repository, Version
-from estafette_common.manifest import model
+from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_common.jobs.stages import planned
 from estafette_common.manifest.findings import Finding
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import Checked
@@ -100,47 +100,6 @@ def plan(
         version=version_of(manifest, counter=build.counter, branch=build.branch, revision=build.revision),
         labels=manifest.labels,
         env=manifest.env,
-        stages=tuple(_stage(stage) for stage in manifest.stages),
+        stages=planned(manifest.stages),
         server_url=server_url,
     )
-
-
-def _stage(stage: model.Stage) -> PlannedStage:
-    return PlannedStage(
-        name=stage.name,
-        image=stage.image,
-        shell=stage.shell,
-        work_dir=stage.work_dir,
-        commands=stage.commands,
-        run_commands_in_foreground=stage.run_commands_in_foreground,
-        when=stage.when,
-        env=stage.env,
-        auto_injected=stage.auto_injected,
-        custom=stage.custom,
-        parallel_stages=tuple(_stage(inner) for inner in stage.parallel_stages),
-        services=tuple(_service(service) for service in stage.services),
-    )
-
-
-def _service(service: model.Service) -> PlannedService:
-    probe = service.readiness or service.readiness_probe
-    return PlannedService(
-        name=service.name,
-        image=service.image,
-        shell=service.shell,
-        commands=service.commands,
-        run_commands_in_foreground=service.run_commands_in_foreground,
-        multi_stage=bool(service.multi_stage),
-        when=service.when,
-        env=service.env,
-        readiness=_probe(probe) if probe is not None else None,
-    )
-
-
-def _probe(probe: model.Probe) -> Probe:
-    timeout = float(probe.timeout_seconds)
-    if (http := probe.http_get) is not None:
-        return Probe(scheme=http.scheme, host=http.host, port=http.port, path=http.path, timeout=timeout)
-    if probe.exec is not None:
-        return Probe(command=probe.exec.command, timeout=timeout)
-    return Probe(scheme=probe.protocol, host=probe.hostname, port=probe.port, path=probe.path, timeout=timeout)

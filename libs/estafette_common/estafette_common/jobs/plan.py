@@ -85,6 +85,10 @@ class PlannedStage(_Frozen):
     parallel_stages: "tuple[PlannedStage, ...]" = ()
     """Run at once, instead of an image of its own."""
     services: tuple[PlannedService, ...] = ()
+    timeout: float | None = None
+    """Seconds it may run, without the pull of its image."""
+    retries: int = 0
+    """How often it is tried again when it fails."""
 
 
 class Plan(_Frozen):

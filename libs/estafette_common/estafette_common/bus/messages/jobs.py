@@ -46,6 +46,16 @@ class JobFailedToStart(_JobMessage):
     reason: str
 
 
+class JobCancel(_JobMessage):
+    """A job that may run shall end, and nothing more of it run. Heard by its builder."""
+
+    TYPE: ClassVar = "estafette.job.cancel.v1"
+    SUBJECT: ClassVar = subjects.JOB_CANCEL
+
+    reason: str
+    """Who wants it, and why, for people."""
+
+
 class JobStarted(_JobMessage):
     """A builder took up the job. Told by the builder, once per attempt."""
 
@@ -67,6 +77,8 @@ class StageChanged(_JobMessage):
     parent: str = ""
     """The stage that it runs inside or beside."""
     service: bool = False
+    run: int = 0
+    """How often it was tried again before."""
     status: StageStatus
     time: datetime
     duration: float | None = None

@@ -1,0 +1,52 @@
+"""From the stages of a manifest to those of a plan. Pure."""
+
+from collections.abc import Iterable
+
+from estafette_common.jobs.plan import PlannedService, PlannedStage, Probe
+from estafette_common.manifest import model
+
+
+def planned(stages: Iterable[model.Stage]) -> tuple[PlannedStage, ...]:
+    """Return stages as a builder runs them. Secrets are still as the manifest has them."""
+    return tuple(_stage(stage) for stage in stages)
+
+
+def _stage(stage: model.Stage) -> PlannedStage:
+    return PlannedStage(
+        name=stage.name,
+        image=stage.image,
+        shell=stage.shell,
+        work_dir=stage.work_dir,
+        commands=stage.commands,
+        run_commands_in_foreground=stage.run_commands_in_foreground,
+        when=stage.when,
+        env=stage.env,
+        auto_injected=stage.auto_injected,
+        custom=stage.custom,
+        parallel_stages=planned(stage.parallel_stages),
+        services=tuple(_service(service) for service in stage.services),
+    )
+
+
+def _service(service: model.Service) -> PlannedService:
+    probe = service.readiness or service.readiness_probe
+    return PlannedService(
+        name=service.name,
+        image=service.image,
+        shell=service.shell,
+        commands=service.commands,
+        run_commands_in_foreground=service.run_commands_in_foreground,
+        multi_stage=bool(service.multi_stage),
+        when=service.when,
+        env=service.env,
+        readiness=_probe(probe) if probe is not None else None,
+    )
+
+
+def _probe(probe: model.Probe) -> Probe:
+    timeout = float(probe.timeout_seconds)
+    if (http := probe.http_get) is not None:
+        return Probe(scheme=http.scheme, host=http.host, port=http.port, path=http.path, timeout=timeout)
+    if probe.exec is not None:
+        return Probe(command=probe.exec.command, timeout=timeout)
+    return Probe(scheme=probe.protocol, host=probe.hostname, port=probe.port, path=probe.path, timeout=timeout)
