@@ -14,6 +14,7 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
 | `job.{kind}.{job_id}.failed-to-start` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.cancel` | whoever may end a job | builder |
 | `job.{kind}.{job_id}.started` | builder | manifest-planner |
 | `job.{kind}.{job_id}.stage` | builder | external subscribers |
 | `job.{kind}.{job_id}.heartbeat` | builder | manifest-planner |
