@@ -181,7 +181,7 @@ def _inject(given: Case, expected: Case) -> dict[str, Any]:
 def _filter(given: Case, _: Case) -> dict[str, Any]:
     images, credentials = _trust(given["config"])
     stages = [_stage(each) for each in given["stages"]]
-    used = trust.used(images, stages, pipeline=given["pipeline"])
+    used = trust.used(images, trust.images_of(stages), pipeline=given["pipeline"])
     granted = trust.granted(credentials, used, pipeline=given["pipeline"], branch=given["branch"])
     return {"trustedImages": [each.path for each in used], "credentials": [each.name for each in granted]}
 

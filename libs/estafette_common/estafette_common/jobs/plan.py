@@ -119,6 +119,10 @@ class Plan(_Frozen):
     """Seconds the job may run."""
 
     @property
+    trusted_images: tuple[dict[str, Any], ...] = ()
+    """That stages of the job may use, with their rights; each a `manifest.trust.TrustedImage` as JSON."""
+    credentials: tuple[dict[str, Any], ...] = ()
+    """That the job may use, their secrets sealed; each a `manifest.trust.Credential` as JSON."""
     def job_name(self) -> str:
         """The name of the job in its runtime, from its id alone: creating it twice meets the same object."""
         return f"{self.kind}-{self.job_id}"

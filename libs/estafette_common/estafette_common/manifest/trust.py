@@ -3,11 +3,12 @@
 The shapes are those of the reference's configuration (`trustedImages`, `credentials`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from estafette_common.jobs.plan import PlannedStage
 from estafette_common.manifest import model
 from estafette_common.manifest.environment import compact_json, expand, in_texts, lower_snake
 from estafette_common.triggers import patterns
@@ -48,14 +49,22 @@ def path_of(image: str) -> str:
     return f"{folder}{slash}{last.partition(':')[0]}"
 
 
+def images_of(stages: Iterable[model.Stage] | Iterable[PlannedStage]) -> Iterator[str]:
+    """Give the images of stages, and of what runs beside or inside them."""
+    for stage in stages:
+        yield stage.image
+        yield from (service.image for service in stage.services)
+        yield from images_of(stage.parallel_stages)
+
+
 def trusted(image: str, images: Iterable[TrustedImage]) -> TrustedImage | None:
     """Return what is configured for an image, if anything."""
     return next((each for each in images if each.path == path_of(image)), None)
 
 
-def used(images: Iterable[TrustedImage], stages: Iterable[model.Stage], *, pipeline: str) -> tuple[TrustedImage, ...]:
-    """Return the trusted images that the stages of a job, or what runs beside or inside them, use and may use."""
-    paths = {path_of(image) for stage in stages for image in _images(stage)}
+def used(images: Iterable[TrustedImage], references: Iterable[str], *, pipeline: str) -> tuple[TrustedImage, ...]:
+    """Return the trusted images that a job with these images uses and may use."""
+    paths = {path_of(each) for each in references}
     return tuple(each for each in images if each.path in paths and _allows(each.allowed_pipelines, pipeline))
 
 
@@ -114,13 +123,6 @@ def _compact_in_order(credentials: list[dict[str, Any]]) -> str:
 
 def _may(image: TrustedImage, credential: Credential) -> bool:
     return credential.type in image.injected_credential_types and _allows(credential.allowed_trusted_images, image.path)
-
-
-def _images(stage: model.Stage) -> Iterable[str]:
-    yield stage.image
-    yield from (service.image for service in stage.services)
-    for inner in stage.parallel_stages:
-        yield from _images(inner)
 
 
 def _allows(pattern: str, text: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from estafette_common.manifest.model import Service, Stage
-from estafette_common.manifest.trust import Credential, TrustedImage, files, granted, path_of, trusted, used
+from estafette_common.manifest.trust import Credential, TrustedImage, files, granted, images_of, path_of, trusted, used
 
 GKE = TrustedImage(path="extensions/gke", injected_credential_types=("kubernetes-engine",))
 
@@ -61,7 +61,8 @@ def test_another_image_of_a_similar_name_is_not_trusted(image: str) -> None:
 def test_images_inside_and_beside_a_stage_count() -> None:
     inner = Stage(name="a", services=(Service(name="s", image="extensions/gke:1"),))
 
-    assert used([GKE], [Stage(name="wrapper", parallel_stages=(inner,))], pipeline="github.com/acme/shop") == (GKE,)
+    images = images_of([Stage(name="wrapper", parallel_stages=(inner,))])
+    assert used([GKE], images, pipeline="github.com/acme/shop") == (GKE,)
 
 
 @pytest.mark.parametrize(

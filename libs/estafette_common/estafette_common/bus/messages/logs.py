@@ -29,6 +29,8 @@ class Image(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     error: str = ""
     is_trusted: bool = False
     has_injected_credentials: bool = False
+    digest: str = ""
+    """`sha256:…` under which a registry has it; empty for what was built here."""
 
 
 class Line(msgspec.Struct, frozen=True, tag="line", omit_defaults=True):
