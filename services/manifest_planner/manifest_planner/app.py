@@ -23,6 +23,7 @@ from manifest_planner.follower import Follower
 from manifest_planner.git import GitManifests
 from manifest_planner.github import GithubManifests
 from manifest_planner.planner import Planner
+from manifest_planner.planning import Server
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 
@@ -49,8 +50,11 @@ def create_app(settings: Settings) -> web.Application:
         Decisions(database),
         sealer,
         bus,
-        clone_url=settings.clone_url,
-        server_url=settings.server_url.rstrip("/"),
+        Server(
+            url=settings.server_url.rstrip("/"),
+            clone_url=settings.clone_url,
+            most_retries=settings.most_stage_retries,
+        ),
     )
     follower = Follower(builds, bus)
 

@@ -15,7 +15,7 @@ from estafette_common.manifest.reading import check, read
 from manifest_planner import planning
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.decisions import Decisions
-from manifest_planner.planning import BuildRow, Ignored
+from manifest_planner.planning import BuildRow, Ignored, Server
 from manifest_planner.sealing import Sealer
 from manifest_planner.telling import control_log
 
@@ -43,17 +43,14 @@ class Planner:
         decisions: Decisions,
         sealer: Sealer,
         bus: Publisher,
-        *,
-        clone_url: str,
-        server_url: str,
+        server: Server,
     ) -> None:
         self._manifests = manifests
         self._builds = builds
         self._decisions = decisions
         self._sealer = sealer
         self._bus = bus
-        self._clone_url = clone_url
-        self._server_url = server_url
+        self._server = server
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
@@ -97,11 +94,9 @@ class Planner:
             return
         manifest = read(text)
         build = await self._add(build_id, push, text, manifest)
-        url = planning.clone_url(self._clone_url, push.repository)
+        url = planning.clone_url(self._server.clone_url, push.repository)
         token = await self._sealer.clone_token(push.repository, url, push.installation)
-        sealed, key = self._sealer.seal(
-            planning.plan(build, push, manifest, clone_url=url, clone_token=token, server_url=self._server_url)
-        )
+        sealed, key = self._sealer.seal(planning.plan(build, push, manifest, server=self._server, clone_token=token))
         requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
         await self._bus.publish(requested, id=cause.derive("job-requested"))
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))

@@ -27,6 +27,18 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What a plan tells of the server that made it, and what that allows."""
+
+    url: str
+    """Where people find the page."""
+    clone_url: str
+    """Where repositories are cloned from, with the fields `source`, `owner` and `name`."""
+    most_retries: int = 0
+    """How often a stage may be tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRow:
     """A build as it was stored: the same however often its cause is handled."""
 
@@ -84,9 +96,7 @@ def clone_url(template: str, repository: Repository) -> str:
     return template.format(source=repository.source, owner=repository.owner, name=repository.name)
 
 
-def plan(
-    build: BuildRow, push: GitPushed, manifest: Manifest, *, clone_url: str, clone_token: str, server_url: str
-) -> Plan:
+def plan(build: BuildRow, push: GitPushed, manifest: Manifest, *, server: Server, clone_token: str) -> Plan:
     """Return what the builder shall do. Secrets are still as the manifest has them."""
     repository = push.repository
     return Plan(
@@ -95,11 +105,11 @@ def plan(
         repository=repository,
         branch=build.branch,
         revision=build.revision,
-        clone_url=clone_url,
+        clone_url=clone_url(server.clone_url, repository),
         clone_token=clone_token,
         version=version_of(manifest, counter=build.counter, branch=build.branch, revision=build.revision),
         labels=manifest.labels,
         env=manifest.env,
-        stages=planned(manifest.stages),
-        server_url=server_url,
+        stages=planned(manifest.stages, most_retries=server.most_retries),
+        server_url=server.url,
     )

@@ -19,9 +19,15 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
         description="Opens secrets of a repository elsewhere to any repository of that name at GitHub, as the "
         "reference does. Unsafe where others may push.",
     )
+    config_file: Path | None = Field(
+        None, description="Credentials and trusted images, as in docs/server-configuration.md; none: nothing is trusted."
+    )
     server_url: str = Field("http://127.0.0.1:5000", description="Where people find the page.")
     clone_url: str = Field(
         "https://{source}/{owner}/{name}.git", description="Where repositories are cloned from, with these fields."
+    )
+    most_stage_retries: int = Field(
+        3, ge=0, le=100, description="How often a stage may ask, with `retries`, to be tried again when it fails."
     )
     manifest_source: str = Field(
         "auto",

@@ -18,6 +18,7 @@ from estafette_common.jobs.plan import Repository
 from manifest_planner.builds import Builds
 from manifest_planner.decisions import Decisions
 from manifest_planner.planner import Planner
+from manifest_planner.planning import Server
 from manifest_planner.sealing import Sealer
 
 VALID = "stages: {build: {image: busybox, commands: [echo hello]}}"
@@ -65,7 +66,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def planner(database: Database, shelf: Shelf, notebook: Notebook) -> Planner:
     sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
     return Planner(
-        shelf, Builds(database), Decisions(database), sealer, notebook, clone_url="https://{source}", server_url=""
+        shelf, Builds(database), Decisions(database), sealer, notebook, Server(url="", clone_url="https://{source}")
     )
 
 

@@ -16,6 +16,19 @@ stages:
   build: {image: "golang:1.22", commands: [go build], env: {C: d}}
 """
 
+BUILD = BuildRow(
+    id="1",
+    source="github.com",
+    owner="acme",
+    name="shop",
+    branch="feature/x",
+    revision="a" * 40,
+    counter=7,
+    version="1.2.7-feature-x",
+    status="pending",
+    installation=None,
+)
+
 
 def push(**changes: Any) -> GitPushed:
     repository = Repository(source="github.com", owner="acme", name="shop")
@@ -46,31 +59,45 @@ def test_the_version_of_an_invalid_manifest_is_its_counter() -> None:
     assert planning.version_of(None, counter=7, branch="main", revision="a" * 40).version == "7"
 
 
-def test_the_plan_holds_all_that_the_builder_needs() -> None:
-    build = BuildRow(
-        id="1",
-        source="github.com",
-        owner="acme",
-        name="shop",
-        branch="feature/x",
-        revision="a" * 40,
-        counter=7,
-        version="1.2.7-feature-x",
-        status="pending",
-        installation=None,
-    )
+def test_a_stage_is_tried_again_as_often_as_it_asks_and_the_server_allows() -> None:
+    stages = "a: {image: x:1, retries: 1}\n  b: {image: x:1, retries: 9}\n  c: {image: x:1, retries: often}"
+    server = planning.Server(url="", clone_url="", most_retries=2)
 
+    plan = planning.plan(BUILD, push(), read(f"stages:\n  {stages}"), server=server, clone_token="")
+
+    assert [stage.retries for stage in plan.stages] == [1, 2, 0]
+
+
+def test_a_stage_may_have_a_time_limit_and_be_kept() -> None:
+    stage = "{image: x:1, commands: [make], timeout: 1h30m, resumable: true}"
+    server = planning.Server(url="", clone_url="")
+
+    [planned] = planning.plan(BUILD, push(), read(f"stages: {{a: {stage}}}"), server=server, clone_token="").stages
+
+    assert (planned.timeout, planned.resumable) == (5400, True)
+
+
+def test_the_timeout_of_an_extension_is_its_own() -> None:
+    server = planning.Server(url="", clone_url="")
+
+    [planned] = planning.plan(
+        BUILD, push(), read("stages: {a: {image: extensions/gke:1, timeout: 90s}}"), server=server, clone_token=""
+    ).stages
+
+    assert planned.timeout is None
+
+
+def test_the_plan_holds_all_that_the_builder_needs() -> None:
     plan = planning.plan(
-        build,
+        BUILD,
         push(),
         read(MANIFEST),
-        clone_url="https://github.com/acme/shop.git",
+        server=planning.Server(url="http://ci", clone_url="https://{source}/{owner}/{name}.git", most_retries=2),
         clone_token="",
-        server_url="http://ci",
     )
 
     assert plan.clone_url == "https://github.com/acme/shop.git"
-    assert (plan.version.version, plan.version.counter) == (build.version, 7)
+    assert (plan.version.version, plan.version.counter) == (BUILD.version, 7)
     assert (plan.labels, plan.env, plan.server_url) == ({"app": "shop"}, {"A": "b"}, "http://ci")
     [stage] = plan.stages
     assert (stage.name, stage.image, stage.commands, stage.env) == ("build", "golang:1.22", ("go build",), {"C": "d"})

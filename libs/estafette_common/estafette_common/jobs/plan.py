@@ -89,6 +89,8 @@ class PlannedStage(_Frozen):
     """Seconds it may run, without the pull of its image."""
     retries: int = 0
     """How often it is tried again when it fails."""
+    resumable: bool = False
+    """Whether a later attempt of the job may pass over it, once it succeeded and the workspace was kept."""
 
 
 class Plan(_Frozen):
@@ -117,12 +119,12 @@ class Plan(_Frozen):
     """Where people find the page; `ESTAFETTE_CI_SERVER_BASE_URL`."""
     timeout: float = 6 * 60 * 60.0
     """Seconds the job may run."""
-
-    @property
     trusted_images: tuple[dict[str, Any], ...] = ()
     """That stages of the job may use, with their rights; each a `manifest.trust.TrustedImage` as JSON."""
     credentials: tuple[dict[str, Any], ...] = ()
     """That the job may use, their secrets sealed; each a `manifest.trust.Credential` as JSON."""
+
+    @property
     def job_name(self) -> str:
         """The name of the job in its runtime, from its id alone: creating it twice meets the same object."""
         return f"{self.kind}-{self.job_id}"

@@ -1,17 +1,23 @@
 """From the stages of a manifest to those of a plan. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from estafette_common.jobs.plan import PlannedService, PlannedStage, Probe
-from estafette_common.manifest import model
+from estafette_common.manifest import attempts, model
+
+T = TypeVar("T")
 
 
-def planned(stages: Iterable[model.Stage]) -> tuple[PlannedStage, ...]:
-    """Return stages as a builder runs them. Secrets are still as the manifest has them."""
-    return tuple(_stage(stage) for stage in stages)
+def planned(stages: Iterable[model.Stage], *, most_retries: int = 0) -> tuple[PlannedStage, ...]:
+    """Return stages as a builder runs them. Secrets are still as the manifest has them.
+
+    With `most_retries` of 0 nothing is tried again, as in the reference.
+    """
+    return tuple(_stage(stage, most_retries) for stage in stages)
 
 
-def _stage(stage: model.Stage) -> PlannedStage:
+def _stage(stage: model.Stage, most_retries: int) -> PlannedStage:
     return PlannedStage(
         name=stage.name,
         image=stage.image,
@@ -23,9 +29,19 @@ def _stage(stage: model.Stage) -> PlannedStage:
         env=stage.env,
         auto_injected=stage.auto_injected,
         custom=stage.custom,
-        parallel_stages=planned(stage.parallel_stages),
+        parallel_stages=planned(stage.parallel_stages, most_retries=most_retries),
         services=tuple(_service(service) for service in stage.services),
+        timeout=_understood(attempts.timeout, stage),
+        retries=min(_understood(attempts.retries, stage) or 0, most_retries),
+        resumable=_understood(attempts.resumable, stage) or False,
     )
+
+
+def _understood(read: Callable[[model.Stage], T], stage: model.Stage) -> T | None:
+    try:
+        return read(stage)
+    except attempts.AttemptsError:
+        return None
 
 
 def _service(service: model.Service) -> PlannedService:

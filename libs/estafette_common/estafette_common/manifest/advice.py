@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import re2
 
-from estafette_common.manifest import model, when
+from estafette_common.manifest import attempts, model, when
 from estafette_common.manifest.findings import Findings
 
 NO_TAG = "names no tag, so what it runs may change from build to build; write one that stays, as in golang:1.22"
@@ -31,8 +31,7 @@ def _all_stages(manifest: model.Manifest) -> Iterator[tuple[str, model.Stage]]:
 def _stage(stage: model.Stage, path: str, findings: Findings) -> None:
     _when(stage.when, path, findings)
     _image(stage.image, path, findings)
-    if "retries" in stage.custom:
-        findings.warning("no-effect", f"{path}.retries", "only handed to the image; nothing is tried again")
+    _attempts(stage, path, findings)
     for inner in stage.parallel_stages:
         _inner(inner, f"{path}.parallelStages.{inner.name}", findings)
     for place, service in enumerate(stage.services):
@@ -46,6 +45,15 @@ def _inner(stage: model.Stage, path: str, findings: Findings) -> None:
         findings.warning("no-image", f"{path}.image", "missing, so this stage cannot run; write image: …")
     _when(stage.when, path, findings)
     _image(stage.image, path, findings)
+    _attempts(stage, path, findings)
+
+
+def _attempts(stage: model.Stage, path: str, findings: Findings) -> None:
+    for read in (attempts.timeout, attempts.retries, attempts.resumable):
+        try:
+            read(stage)
+        except attempts.AttemptsError as error:
+            findings.warning("attempts", f"{path}.{read.__name__}", f"{error}; as it is, it has no effect")
 
 
 def _service(service: model.Service, path: str, findings: Findings) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from estafette_common.jobs.plan import PlannedStage
+from estafette_common.jobs.plan import Plan, PlannedStage
 from estafette_common.manifest import model
 from estafette_common.manifest.environment import compact_json, expand, in_texts, lower_snake
 from estafette_common.triggers import patterns
@@ -40,6 +40,24 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     allowed_trusted_images: str = ""
     allowed_branches: str = ""
     additional_properties: dict[str, Any] = {}
+
+
+def into_plan(plan: Plan, images: Iterable[TrustedImage], credentials: Iterable[Credential]) -> Plan:
+    """Return the plan with these trusted images and credentials."""
+    return plan.model_copy(
+        update={
+            "trusted_images": tuple(msgspec.to_builtins(each) for each in images),
+            "credentials": tuple(msgspec.to_builtins(each) for each in credentials),
+        }
+    )
+
+
+def of_plan(plan: Plan) -> tuple[tuple[TrustedImage, ...], tuple[Credential, ...]]:
+    """Return the trusted images and the credentials of a plan."""
+    return (
+        msgspec.convert(plan.trusted_images, tuple[TrustedImage, ...]),
+        msgspec.convert(plan.credentials, tuple[Credential, ...]),
+    )
 
 
 def path_of(image: str) -> str:

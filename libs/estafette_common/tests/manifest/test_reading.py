@@ -119,6 +119,11 @@ def test_any_text_is_a_manifest_or_a_manifest_error(text: str) -> None:
         ("pipelines: {a: {image: x:1}}", "deprecated", "pipelines: an old name"),
         ("stages: {a: {parallelStages: {b: {}}}}", "no-image", "stages.a.parallelStages.b.image"),
         ("stages: {a: {parallelStages: {b: {image: x:1, parallelStages: {c: {}}}}}}", "no-effect", "only one level"),
+        ("stages: {a: {image: x:1, commands: [b], timeout: soon}}", "attempts", "no duration"),
+        ("stages: {a: {image: x:1, commands: [b], timeout: 0s}}", "attempts", "no duration"),
+        ("stages: {a: {image: x:1, retries: often}}", "attempts", "no number of tries"),
+        ("stages: {a: {parallelStages: {b: {image: x:1, retries: -1}}}}", "attempts", "no number of tries"),
+        ("stages: {a: {image: x:1, resumable: maybe}}", "attempts", "neither true nor false"),
         ("stages: {a: {image: x:1, services: [{image: y:1}]}}", "service", "stages.a.services[0].name"),
         (
             "stages: {a: {image: x:1, services: [{name: d, image: y:1, readiness: {exec: {}}}]}}",
