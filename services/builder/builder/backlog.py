@@ -1,6 +1,7 @@
-"""What waits to be sent: entries with the bytes they take in a message. Pure."""
+"""What waits to be sent: entries with their sizes. Pure."""
 
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 from estafette_common.bus.messages.logs import Entry
@@ -14,18 +15,22 @@ KEPT = 200
 _ENCODER = msgspec.json.Encoder()
 
 
-def size_of(entry: Entry) -> int:
-    """Return how many bytes an entry takes in a chunk: more than its characters, for JSON escapes some."""
+def size_of(entry: Entry | str) -> int:
+    """Return how many bytes an entry or a text takes in a chunk: more than its characters, for JSON escapes some."""
     return len(_ENCODER.encode(entry)) + 1
 
 
 class Backlog:
-    """Entries in the order they came. Those of a chunk have at most so many bytes, but a single one may have more."""
+    """Entries in the order they came. Those of a chunk have at most such a size in all, but a single one may have more.
 
-    def __init__(self, *, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._entries: deque[tuple[Entry, int]] = deque()
-        self._bytes = 0
+    A size is what the sender makes of it: about the characters of an entry.
+    """
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._entries: deque[Entry] = deque()
+        self._sizes: deque[int] = deque()
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -33,28 +38,26 @@ class Backlog:
     @property
     def memory(self) -> int:
         """Bytes of memory that all of it takes, about."""
-        return self._bytes + KEPT * len(self._entries)
+        return self._size + KEPT * len(self._entries)
 
     @property
     def fills_a_chunk(self) -> bool:
         """Whether waiting for more makes no larger chunk."""
-        return len(self._entries) >= MOST_ENTRIES or self._bytes >= self._most_bytes
+        return len(self._entries) >= MOST_ENTRIES or self._size >= self._most
 
-    def add(self, entry: Entry, size: int) -> None:
-        """Take an entry of that many bytes."""
-        self._entries.append((entry, size))
-        self._bytes += size
+    def add(self, entries: Sequence[Entry], sizes: Sequence[int]) -> None:
+        """Take entries of those sizes."""
+        self._entries.extend(entries)
+        self._sizes.extend(sizes)
+        self._size += sum(sizes)
 
     def take(self) -> list[Entry]:
         """Return, and forget, the entries of the next chunk: at least one if there is any."""
-        taken: list[Entry] = []
-        room = self._most_bytes
-        while self._entries and len(taken) < MOST_ENTRIES:
-            entry, size = self._entries[0]
-            if taken and size > room:
-                break
-            self._entries.popleft()
-            self._bytes -= size
+        count, room = 0, self._most
+        for size in self._sizes:
             room -= size
-            taken.append(entry)
-        return taken
+            if count == MOST_ENTRIES or (count and room < 0):
+                break
+            count += 1
+        self._size -= sum(self._sizes.popleft() for _ in range(count))
+        return [self._entries.popleft() for _ in range(count)]

@@ -9,7 +9,7 @@ import re2
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest import secrets
 
-MASK = "***"
+MASK = b"***"
 
 SHORTEST = 4
 """Characters; anything shorter is too common to hide."""
@@ -20,33 +20,43 @@ LONG = 200
 ROWS = (76, 64)
 """Characters after which `base64` and `openssl base64` begin another line."""
 
+LONGEST_CHARACTER = 4
+"""Bytes of one in UTF-8 (RFC 3629)."""
+
 HEADS = (0, 2, 3)
 """Characters of base64 that 0, 1 and 2 bytes before a secret have a part in."""
 
 
 class Masker:
-    """Replaces secrets by `***`: as they are, line by line, in base64 and URL-encoded; the longest first.
+    """Replaces secrets by `***`: line by line, as they are, in base64 and URL-encoded; the longest first.
 
     With RE2, because a key of many lines has hundreds of forms, which Python's own expressions try one by one.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        ordered = sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+        forms = {form.encode() for value in values for form in _forms(value) if "\n" not in form}
+        ordered = sorted(forms, key=len, reverse=True)
         self._pattern = _any_of(ordered) if ordered else None
         self.longest = len(ordered[0]) if ordered else 0
-        """Characters of the longest text that is hidden."""
+        """Bytes of the longest text that is hidden."""
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets."""
-        masked: str = self._pattern.sub(MASK, text) if self._pattern else text
-        return masked
+        return self.hide(text.encode(errors="replace")).decode()
 
-    def cut(self, text: str, at: int) -> int:
-        """Return where a text may be cut, at or before `at` and after 0, so that no secret is in two parts."""
-        for found in self._pattern.finditer(text) if self._pattern else ():
+    def hide(self, data: bytes) -> bytes:
+        """Return UTF-8, which may be broken and of many lines, without secrets; none goes beyond its line."""
+        hidden: bytes = self._pattern.sub(_mask, data) if self._pattern else data
+        return hidden
+
+    def cut(self, data: bytes, at: int) -> int:
+        """Return where UTF-8 may be cut, at or before `at` and after 0: no secret and no character is in two parts."""
+        for found in self._pattern.finditer(data) if self._pattern else ():
             if found.end() > at:
-                return found.start() if 0 < found.start() < at else at
-        return at
+                if 0 < found.start() < at:
+                    return int(found.start())
+                break
+        return _between_characters(data, at)
 
 
 def secrets_of(plan: Plan, key: bytes) -> list[str]:
@@ -56,10 +66,22 @@ def secrets_of(plan: Plan, key: bytes) -> list[str]:
     return [value for text in texts for value in secrets.plain_values(text, key=key, pipeline=pipeline)]
 
 
-def _any_of(texts: list[str]) -> "re2._Regexp":
+def _mask(found: "re2._Match") -> bytes:  # noqa: ARG001  all look alike
+    return MASK
+
+
+def _between_characters(data: bytes, at: int) -> int:
+    """Return `at`, or the beginning of the character that it is within."""
+    for back in range(min(LONGEST_CHARACTER, at)):
+        if data[at - back] & 0xC0 != 0x80:  # a byte that goes on with a character is 10xxxxxx (RFC 3629)
+            return at - back
+    return at
+
+
+def _any_of(texts: list[bytes]) -> "re2._Regexp":
     options = re2.Options()
     options.max_mem = (16 << 20) + 512 * sum(map(len, texts))  # long secrets need more than the usual 8 MB
-    return re2.compile("|".join(map(re2.escape, texts)), options)
+    return re2.compile(b"|".join(map(re2.escape, texts)), options)
 
 
 def _forms(value: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -236,19 +237,17 @@ class Job:
 
     async def _execute(self, step: Step, stage: PreparedStage) -> int:
         streams = {"stdout": Lines(self._masker), "stderr": Lines(self._masker)}
-        say = partial(self._shipper.line, step.place)
+        say = partial(self._shipper.printed, step.place)
 
         async def take(stream: str, data: bytes) -> None:
-            for line in streams[stream].feed(data):
-                say(line, stream=stream)
+            say(streams[stream].feed(data, now=time.monotonic()), stream=stream)
             await self._shipper.room()
 
         try:
             return await stage.run(take)
         finally:
             for stream, lines in streams.items():
-                for line in lines.rest():
-                    say(line, stream=stream)
+                say(lines.rest(), stream=stream)
 
 
 class _FailedError(Exception):

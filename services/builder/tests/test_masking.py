@@ -89,3 +89,17 @@ def test_a_large_secret_is_hidden() -> None:
     secret = "".join(map(str, range(20_000)))
 
     assert Masker([secret])(f"it is {secret}") == "it is ***"
+
+
+def test_each_line_of_what_was_printed_at_once_is_hidden_by_itself() -> None:
+    mask = Masker(["first line\nsecond line"])
+
+    assert mask.hide(b"first line\nsecond line\nthird \xff line\n") == b"***\n***\nthird \xff line\n"
+
+
+def test_a_secret_beyond_ascii_is_hidden() -> None:
+    assert Masker(["größe-über-alles"])("a größe-über-alles é") == "a *** é"
+
+
+def test_a_text_with_half_a_surrogate_pair_can_be_masked() -> None:
+    assert Masker([])("a\ud800b") == "a?b"
