@@ -1,4 +1,4 @@
-"""What the service is made of. Nothing here does I/O."""
+"""What the service is made of. Nothing here does I/O, but for reading the configuration."""
 
 from aiohttp import web
 from estafette_common import service
@@ -18,6 +18,7 @@ from estafette_common.github.client import GithubClient
 from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.builds import Builds
+from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower
 from manifest_planner.git import GitManifests
@@ -32,7 +33,7 @@ PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 
 
 def create_app(settings: Settings) -> web.Application:
-    """Return the application: what it takes, and who takes it."""
+    """Return the application: what it takes, and who takes it. Raises ConfigError."""
     database = Database(settings.database_url, connections=settings.database_connections)
     bus = Bus(settings.nats_url, source="manifest-planner", grace=settings.shutdown_grace)
     github = GithubClient(settings)
@@ -42,7 +43,8 @@ def create_app(settings: Settings) -> web.Application:
         else GitManifests(settings.cache_dir, settings.clone_url, github)
     )
     keys = parse_keys(settings.secret_key.get_secret_value())
-    sealer = Sealer(keys, github, moved_to_github=settings.secrets_moved_to_github)
+    config = load(settings.config_file, keys)
+    sealer = Sealer(keys, github, config, moved_to_github=settings.secrets_moved_to_github)
     builds = Builds(database)
     planner = Planner(
         manifests,

@@ -1,13 +1,19 @@
 """Secrets of a plan: opened with the server's key and sealed with a key made for the job."""
 
+import json
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from estafette_common.github.client import GithubClient
 from estafette_common.jobs.plan import Plan, PlannedStage, Repository
 from estafette_common.manifest import secrets
+from estafette_common.manifest.environment import in_texts
+from estafette_common.manifest.trust import Credential
 
+from manifest_planner.config import NOTHING_TRUSTED, ServerConfig
+from manifest_planner.granting import grant
 from manifest_planner.planning import MANIFEST
 
 JOB_KEY_BYTES = 32
@@ -16,8 +22,16 @@ JOB_KEY_BYTES = 32
 class Sealer:
     """Seals plans."""
 
-    def __init__(self, keys: secrets.Keys, github: GithubClient, *, moved_to_github: bool = False) -> None:
+    def __init__(
+        self,
+        keys: secrets.Keys,
+        github: GithubClient,
+        server: ServerConfig = NOTHING_TRUSTED,
+        *,
+        moved_to_github: bool = False,
+    ) -> None:
         self._keys = keys
+        self._server = server
         self._moved = moved_to_github
         self._github = github
 
@@ -40,7 +54,11 @@ class Sealer:
         return wrong
 
     def seal(self, plan: Plan) -> tuple[Plan, str]:
-        """Return the plan sealed with a fresh key, and that key sealed with the server's; SecretError otherwise."""
+        """Return the plan, with what the server grants it, sealed with a fresh key, and that key sealed by the server.
+
+        Raises SecretError when a secret of the plan cannot be opened.
+        """
+        plan = grant(plan, self._server, may_open=partial(self._may_open, pipeline=plan.repository.pipeline))
         job_key = os.urandom(JOB_KEY_BYTES)
         pipeline = plan.repository.pipeline
 
@@ -53,9 +71,18 @@ class Sealer:
                 "clone_token": reseal(plan.clone_token),
                 "env": {name: reseal(value) for name, value in plan.env.items()},
                 "stages": stages,
+                "credentials": tuple(in_texts(credential, reseal) for credential in plan.credentials),
             }
         )
         return sealed, secrets.seal_key(job_key, secret_key=self._keys, job_id=plan.job_id)
+
+    def _may_open(self, credential: Credential, *, pipeline: str) -> bool:
+        text = json.dumps(credential.additional_properties)
+        try:
+            secrets.plain_values(text, key=self._keys, pipeline=pipeline, moved_to_github=self._moved)
+        except secrets.SecretError:
+            return False
+        return True
 
 
 def _resealed(stage: PlannedStage, reseal: Callable[[str], str]) -> PlannedStage:

@@ -20,7 +20,7 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
         "reference does. Unsafe where others may push.",
     )
     config_file: Path | None = Field(
-        None, description="Credentials and trusted images, as in docs/server-configuration.md; none: nothing is trusted."
+        None, description="Credentials and trusted images, see server-configuration.md; none: nothing is trusted."
     )
     server_url: str = Field("http://127.0.0.1:5000", description="Where people find the page.")
     clone_url: str = Field(
