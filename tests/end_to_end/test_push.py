@@ -143,7 +143,7 @@ async def test_a_secret_that_is_printed_shows_nowhere(
     shown = await person.get(build_path(build))
     assert "estafette.secret" not in shown["manifest"]
     log = await eventually(lambda: person.get(f"{build_path(build)}/logs"))
-    client = await nats.connect(stack.places.nats_url)
+    client = await nats.connect(stack.places.nats_url, user_credentials=stack.places.nats_credentials)
     raw = b"".join([body async for body in _log_bodies(client.jetstream(), build["id"])])
     database = await asyncpg.connect(stack.places.database_url)
     rows = await database.fetch("SELECT body FROM log_chunks WHERE job_id = $1", build["id"])

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from estafette_common.bus import accounts
+
 from estafette_local.leftovers import MARK
 
 SERVICES: dict[str, str] = {
@@ -60,10 +62,17 @@ class Places:
 
     data: Path
     nats_url: str
+    nats_accounts: Path
+    """Folder of what `estafette_common.bus.accounts` makes."""
     database_url: str
     api_url: str
     server_url: str
     builder_socket: Path
+
+    @property
+    def nats_credentials(self) -> Path:
+        """The credentials file of the services, which open every door of NATS."""
+        return self.nats_accounts / accounts.SERVICES_CREDENTIAL
 
     @property
     def repositories(self) -> Path:
@@ -75,6 +84,8 @@ def table(places: Places, options: Options) -> dict[str, str]:
     """Return the settings that all programs of the stack share; each reads those it knows."""
     return {
         "ESTAFETTE_NATS_URL": places.nats_url,
+        "ESTAFETTE_NATS_CREDENTIALS": str(places.nats_credentials),
+        "ESTAFETTE_NATS_JOBS_SEED_FILE": str(places.nats_accounts / accounts.JOBS_SEED),
         "ESTAFETTE_DATABASE_URL": places.database_url,
         "ESTAFETTE_HOST": "127.0.0.1",
         "ESTAFETTE_LOG_LEVEL": options.log_level,

@@ -24,6 +24,17 @@ def nats_server() -> Iterator[NatsServer]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def guarded_nats_server() -> Iterator[NatsServer]:
+    """An empty nats-server with accounts, of this test's own; nobody gets in without a credential."""
+    folder = Path(tempfile.mkdtemp(prefix="estafette-nats-"))
+    server = NatsServer(folder, guarded=True)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL for all tests."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from estafette_common.bus import accounts
+
 STARTS_WITHIN = 30.0
 """Seconds a server may take until it answers."""
 
@@ -35,10 +37,21 @@ class ServerError(Exception):
 
 
 class NatsServer:
-    """A nats-server with JetStream. May be killed and started again on the same port and store."""
+    """A nats-server with JetStream. May be killed and started again on the same port and store.
 
-    def __init__(self, folder: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> None:
+    With `guarded`, it has the accounts of a real installation and lets nobody in without a credential.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        guarded: bool = False,
+    ) -> None:
         self.folder = folder
+        self.accounts = folder / "accounts" if guarded else None
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
@@ -54,10 +67,14 @@ class NatsServer:
         if program is None:
             raise ServerError("nats-server is not on PATH; `make setup` installs it")
         self.folder.mkdir(parents=True, exist_ok=True)
+        arguments = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        if self.accounts is not None:
+            accounts.make(self.accounts)
+            arguments += ["-c", str(self.accounts / accounts.CONFIGURATION)]
         output = self.folder / "nats-server.log"
         with output.open("ab") as log:
             self.process = subprocess.Popen(
-                [program, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)],
+                [program, *arguments],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -190,8 +190,9 @@ class Stack:
 
     def _start_servers(self) -> None:
         mark = {leftovers.MARK: str(self.data)}
-        nats = NatsServer(self.data / "nats", port=self._port("nats"), environment=mark)
-        self.nats_url = nats.url
+        nats = NatsServer(self.data / "nats", port=self._port("nats"), environment=mark, guarded=True)
+        assert nats.accounts is not None  # noqa: S101  it is guarded
+        self.nats_url, self.nats_accounts = nats.url, nats.accounts
         self._launch("nats", 0, _Server(nats).spawn, log=nats.folder / "nats-server.log")
         if not self._external_database:
             postgres = PostgresServer(self.data / "postgres", port=self._port("postgres"), environment=mark)
@@ -211,6 +212,7 @@ class Stack:
         return Places(
             data=self.data,
             nats_url=self.nats_url,
+            nats_accounts=self.nats_accounts,
             database_url=self.database_url,
             api_url=self._url_or_nowhere("api"),
             server_url=self._url_or_nowhere("web"),

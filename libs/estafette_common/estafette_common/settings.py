@@ -1,5 +1,7 @@
 """Settings come from the environment, are read once at the start and never change."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -10,6 +12,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where NATS is; several, separated by commas.")
+    nats_credentials: Path | None = Field(None, description="NATS credentials file; none: connect without.")
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(5000, description="Port for HTTP: the service itself, probes and metrics.")
     log_level: str = Field("info", description="debug, info, warning or error.")

@@ -20,7 +20,12 @@ BUILD = PIPELINE + "/builds/{id}"
 def create_app(settings: Settings) -> web.Application:
     """Return the application: every route and who answers it."""
     database = Database(settings.database_url, connections=settings.database_connections)
-    bus = Bus(settings.nats_url, source="api", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="api",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     pipelines, logs = Pipelines(database), Logs(database)
     live = LiveLogs(bus)
     routes, streams = Routes(pipelines, logs), Streams(pipelines, logs, live, patience=settings.viewer_patience)

@@ -20,6 +20,7 @@ def run(settings: Settings) -> int:
     job = attempt.Attempt(
         plan=Plan.model_validate_json(settings.plan_file.read_text()),
         key=settings.key_file.read_bytes(),
+        nats_credentials=settings.nats_credentials,
         number=settings.attempt,
         workspace=settings.workspace,
         group=Path("/dev/null"),

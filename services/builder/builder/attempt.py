@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from estafette_common.bus import subjects
 from estafette_common.bus.connection import connect
+from estafette_common.bus.credentials import inbox
 from estafette_common.bus.messages.jobs import JobCancel
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.jobs.lifecycle import Outcome
@@ -50,6 +51,8 @@ class Attempt:
     group: Path
     """File that names the process group of what runs."""
     traceparent: str = ""
+    nats_credentials: Path | None = None
+    """File of the credential made for the job; none: NATS takes it without."""
 
 
 def run(attempt: Attempt, settings: Settings) -> int:
@@ -100,9 +103,7 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
             except SecretError as error:
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
             cloning = None if refusal else _clone(attempt, held)
-            client, runtime = await asyncio.gather(
-                connect(settings.nats_url, name=attempt.plan.job_name), _runtime(attempt, settings)
-            )
+            client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, Masker(values))
             if cloning is None or runtime is None:
@@ -201,6 +202,12 @@ def _clone(attempt: Attempt, held: AsyncExitStack) -> Cloning:
 
 def _open(attempt: Attempt, text: str) -> str:
     return decrypt_all(text, key=attempt.key, pipeline=attempt.plan.repository.pipeline)
+
+
+async def _connect(attempt: Attempt, settings: Settings) -> Client:
+    plan = attempt.plan
+    own_inbox = inbox(plan.kind, plan.job_id)
+    return await connect(settings.nats_url, name=plan.job_name, credentials=attempt.nats_credentials, inbox=own_inbox)
 
 
 async def _close(client: Client) -> None:

@@ -26,6 +26,8 @@ KILLED_WITHIN = 5.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 """Of a job, and of its folder."""
 
+NATS_CREDENTIALS = "nats.creds"
+
 HIDDEN = ".job."
 """How the name of a folder begins that is half made or half removed."""
 
@@ -92,17 +94,19 @@ class Folder:
         (fresh / "workspace").mkdir(parents=True)
         (fresh / "plan.json").write_text(request.plan.model_dump_json())
         (fresh / "traceparent").write_text(request.traceparent)
-        descriptor = os.open(fresh / "key", os.O_WRONLY | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(request.raw_key())
+        _write_secret(fresh / "key", request.raw_key())
+        if request.nats_credential:
+            _write_secret(fresh / NATS_CREDENTIALS, request.nats_credential.encode())
         shutil.rmtree(self._path, ignore_errors=True)
         fresh.rename(self._path)
 
     def read(self) -> Attempt:
         """Return the current attempt of the job."""
+        credentials = self._path / NATS_CREDENTIALS
         return Attempt(
             plan=Plan.model_validate_json((self._path / "plan.json").read_text()),
             key=(self._path / "key").read_bytes(),
+            nats_credentials=credentials if credentials.exists() else None,
             number=self.attempt(),
             workspace=self._path / "workspace",
             group=self._group,
@@ -199,6 +203,11 @@ class Folder:
         fresh = self._path / f"{name}.new"
         fresh.write_text(text)
         fresh.rename(self._path / name)
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as output:
+        output.write(content)
 
 
 def _end(pid: int) -> None:

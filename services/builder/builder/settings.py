@@ -18,6 +18,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where NATS is; several, separated by commas.")
+    nats_credentials: Path | None = Field(None, description="The job's NATS credentials file; none: without (`run`).")
     stage_runtime: str = Field("auto", description="docker, process, or auto: docker where an engine answers.")
     heartbeat: float = Field(5.0, description="Seconds between two signs of life.")
     log_level: str = Field("info", description="debug, info, warning or error.")

@@ -12,6 +12,11 @@ from cron_sender.settings import Settings
 
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
-    bus = Bus(settings.nats_url, source="cron-sender", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="cron-sender",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     clock = Clock(bus, catch_up=settings.cron_catch_up, now=lambda: datetime.now(UTC))
     return service.application(bus, clock)

@@ -16,7 +16,12 @@ from hanging_job_cleaner.settings import Settings
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
     database = Database(settings.database_url, connections=settings.database_connections)
-    bus = Bus(settings.nats_url, source="hanging-job-cleaner", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="hanging-job-cleaner",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     limits = Limits(grace=settings.grace, keep_finished=settings.keep_finished)
     cleaner = Cleaner(
         Builds(database), create_runtime(settings), Requests(bus), bus, limits=limits, interval=settings.clean_interval

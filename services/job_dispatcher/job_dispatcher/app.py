@@ -10,6 +10,7 @@ from estafette_common.manifest.secrets import parse_keys
 
 from job_dispatcher.dispatcher import Dispatcher
 from job_dispatcher.history import History
+from job_dispatcher.minting import Mint
 from job_dispatcher.settings import Settings
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(24 * 60 * 12)))
@@ -20,9 +21,16 @@ REQUESTS = Consumer(durable="dispatcher-job-requested", message=JobRequested, co
 
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
-    bus = Bus(settings.nats_url, source="job-dispatcher", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="job-dispatcher",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     secret_key = parse_keys(settings.secret_key.get_secret_value())
-    dispatcher = Dispatcher(create_runtime(settings), History(bus), bus, secret_key=secret_key)
+    dispatcher = Dispatcher(
+        create_runtime(settings), History(bus), bus, secret_key=secret_key, mint=Mint(settings.nats_jobs_seed_file)
+    )
 
     bus.consume(REQUESTS, dispatcher.on_requested)
     return service.application(dispatcher, bus)

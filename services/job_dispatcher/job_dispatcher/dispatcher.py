@@ -1,5 +1,7 @@
 """Requested jobs in, running jobs out."""
 
+from datetime import UTC, datetime
+
 import structlog
 from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobRequested
@@ -10,6 +12,7 @@ from estafette_common.manifest.secrets import Keys, SecretError, unseal_key
 from estafette_common.telemetry import traceparent
 
 from job_dispatcher.history import History
+from job_dispatcher.minting import Mint
 
 log = structlog.get_logger()
 
@@ -17,11 +20,12 @@ log = structlog.get_logger()
 class Dispatcher:
     """Hands jobs to the runtime. A part of the service, for the runtime is closed with it."""
 
-    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: Keys) -> None:
+    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: Keys, mint: Mint) -> None:
         self._runtime = runtime
         self._history = history
         self._bus = bus
         self._secret_key = secret_key
+        self._mint = mint
 
     async def start(self) -> None:
         """Nothing is to be begun."""
@@ -41,7 +45,9 @@ class Dispatcher:
             return
         try:
             key = unseal_key(request.sealed_key, secret_key=self._secret_key, job_id=request.job_id)
-            await self._runtime.start(JobSpec(plan=request.plan, key=key, traceparent=traceparent()))
+            credential = self._mint.credential(request.plan, now=datetime.now(UTC))
+            job = JobSpec(plan=request.plan, key=key, nats_credential=credential, traceparent=traceparent())
+            await self._runtime.start(job)
         except RuntimeUnavailableError as error:
             raise TemporaryError(str(error)) from error
         except (JobRefusedError, SecretError) as error:

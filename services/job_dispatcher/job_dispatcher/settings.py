@@ -1,5 +1,7 @@
 """What job-dispatcher is told."""
 
+from pathlib import Path
+
 from estafette_common.jobs.runtimes.settings import RuntimeSettings
 from estafette_common.settings import ServiceSettings
 from pydantic import Field, SecretStr
@@ -9,3 +11,6 @@ class Settings(RuntimeSettings, ServiceSettings):
     """Settings of job-dispatcher."""
 
     secret_key: SecretStr = Field(description="That of manifest-planner, which seals the keys of jobs with it.")
+    nats_jobs_seed_file: Path | None = Field(
+        None, description="Seed of the NATS account of jobs, to sign their credentials; none: they connect without."
+    )

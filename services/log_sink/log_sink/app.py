@@ -21,7 +21,12 @@ CHUNKS = Consumer(durable="log-sink", message=SealedLogChunk, concurrency=16, ba
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
     database = Database(settings.database_url, connections=settings.database_connections)
-    bus = Bus(settings.nats_url, source="log-sink", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="log-sink",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     chunks = Chunks(database)
     sink = Sink(chunks)
     compactor = Compactor(chunks, interval=settings.compact_interval)

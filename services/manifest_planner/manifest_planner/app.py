@@ -35,7 +35,12 @@ PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 def create_app(settings: Settings) -> web.Application:
     """Return the application: what it takes, and who takes it. Raises ConfigError."""
     database = Database(settings.database_url, connections=settings.database_connections)
-    bus = Bus(settings.nats_url, source="manifest-planner", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="manifest-planner",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     github = GithubClient(settings)
     manifests = (
         GithubManifests(github)

@@ -21,7 +21,12 @@ CHANGES = Consumer(durable="notifier-pipeline-changed", message=PipelineChanged,
 def create_app(settings: Settings) -> web.Application:
     """Return the application."""
     database = Database(settings.database_url, connections=settings.database_connections)
-    bus = Bus(settings.nats_url, source="notifier", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="notifier",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     github = GithubClient(settings)
     notifier = Notifier(
         Ledger(database), github if settings.is_set else None, server_url=settings.server_url.rstrip("/")

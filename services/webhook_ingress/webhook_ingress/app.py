@@ -11,7 +11,12 @@ from webhook_ingress.settings import Settings
 
 def create_app(settings: Settings) -> web.Application:
     """Return the application: one route per forge, beside the probes."""
-    bus = Bus(settings.nats_url, source="webhook-ingress", grace=settings.shutdown_grace)
+    bus = Bus(
+        settings.nats_url,
+        source="webhook-ingress",
+        credentials=settings.nats_credentials,
+        grace=settings.shutdown_grace,
+    )
     github = GithubHooks(bus, Payloads(bus), settings.github_webhook_secret.get_secret_value())
 
     app = service.application(bus, body_limit=settings.body_limit)

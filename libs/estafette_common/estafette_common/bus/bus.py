@@ -5,13 +5,14 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 import nats.errors
 import structlog
 from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.nats import JStream, NatsBroker, NatsCredentials, NatsMessage, PullSub
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
@@ -43,7 +44,8 @@ class _Broker(NatsBroker):
 class Bus:
     """JetStream for one service. Nothing happens before `start`; `stop` finishes what is in hand."""
 
-    def __init__(self, url: str, *, source: str, grace: float = 20.0) -> None:
+    def __init__(self, url: str, *, source: str, credentials: Path | None = None, grace: float = 20.0) -> None:
+        """Prepare for the server at `url`; `credentials` is a NATS credentials file, if it wants one."""
         self._source = source
         self._consumers: list[Consumer] = []
         self._stopping = False
@@ -51,6 +53,7 @@ class Bus:
         self._broker = _Broker(
             url,
             name=source,
+            security=NatsCredentials(credentials) if credentials else None,
             logger=None,  # it would say twice what the handlers say once
             apply_types=False,
             decoder=_as_it_came,

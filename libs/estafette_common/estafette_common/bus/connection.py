@@ -1,9 +1,10 @@
 """Connecting to NATS so that the connection is never given up."""
 
+from pathlib import Path
 from typing import Any
 
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_INBOX_PREFIX, Client
 
 log = structlog.get_logger()
 
@@ -14,15 +15,20 @@ OLDEST_SERVER = (2, 9)
 """JetStream of an older server lacks what the streams here are made of."""
 
 
-async def connect(url: str, *, name: str) -> Client:
+async def connect(
+    url: str, *, name: str, credentials: Path | None = None, inbox: str = DEFAULT_INBOX_PREFIX.decode()
+) -> Client:
     """Return a connection that comes back by itself however long the server is away.
 
-    Waits for the server if it is not there yet.
+    Waits for the server if it is not there yet. `credentials` is a NATS credentials file, read at each try; answers
+    come on subjects below `inbox`.
     """
     client = Client()
     await client.connect(
         url,
         name=name,
+        user_credentials=credentials,
+        inbox_prefix=inbox,
         allow_reconnect=True,
         max_reconnect_attempts=-1,
         reconnect_time_wait=RECONNECT_WAIT,

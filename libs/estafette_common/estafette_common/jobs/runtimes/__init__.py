@@ -1,6 +1,6 @@
 """Where jobs run: one small interface, and what each of its implementations promises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -12,8 +12,10 @@ class JobSpec:
     """A job as it is handed to a runtime."""
 
     plan: Plan
-    key: bytes
+    key: bytes = field(repr=False)
     """Opens the secrets in the plan; 32 bytes, made for this job."""
+    nats_credential: str = field(default="", repr=False)
+    """Text of a NATS credentials file, made for this job; empty: NATS takes the job without."""
     traceparent: str = ""
     """W3C trace context that the job continues."""
 

@@ -1,4 +1,4 @@
-"""Jobs as Kubernetes Jobs: one for each job, named by its id, with plan and key in a Secret that dies with it.
+"""Jobs as Kubernetes Jobs: one for each job, named by its id, with what it is given in a Secret that dies with it.
 
 A pod that is lost ends its Job: no second pod is started, for a new attempt must have a number of its own.
 """
@@ -39,6 +39,7 @@ INVALID = {400, 413, 422}
 T = TypeVar("T")
 
 MOUNT = "/job"
+NATS_CREDENTIALS = "nats.creds"
 WORKSPACE = "/estafette-work"
 
 
@@ -106,7 +107,7 @@ class KubernetesRuntime:
         reference = {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": owner.metadata.uid}
         secret: Any = {
             "metadata": {"name": job.name, "labels": labels(job), "ownerReferences": [reference]},
-            "data": {"plan.json": base64.b64encode(plan).decode(), "key": base64.b64encode(job.key).decode()},
+            "data": {name: base64.b64encode(content).decode() for name, content in _files(job, plan).items()},
         }
         try:
             await _answer(core.create_namespaced_secret(self._namespace, secret))
@@ -134,6 +135,8 @@ def job_object(job: JobSpec, settings: "RuntimeSettings") -> Any:
         "ESTAFETTE_STAGE_RUNTIME": settings.job_stage_runtime,
         "ESTAFETTE_TRACEPARENT": job.traceparent,
     }
+    if job.nats_credential:
+        environment["ESTAFETTE_NATS_CREDENTIALS"] = f"{MOUNT}/{NATS_CREDENTIALS}"
     container = {
         "name": "builder",
         "image": settings.builder_image,
@@ -176,6 +179,12 @@ def job_object(job: JobSpec, settings: "RuntimeSettings") -> Any:
             "template": {"metadata": {"labels": labels(job), "annotations": annotations}, "spec": pod},
         },
     }
+
+
+def _files(job: JobSpec, plan: bytes) -> dict[str, bytes]:
+    """Return what the Secret holds, by name."""
+    files = {"plan.json": plan, "key": job.key}
+    return files | {NATS_CREDENTIALS: job.nats_credential.encode()} if job.nats_credential else files
 
 
 def _state(job: Any) -> JobState:

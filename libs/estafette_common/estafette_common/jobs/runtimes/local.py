@@ -24,7 +24,8 @@ class LocalRuntime:
     async def start(self, job: JobSpec) -> None:
         """Start a builder for the job unless the host knows one of its name."""
         key = base64.b64encode(job.key).decode()
-        reply = await self._ask(Start(plan=job.plan, key=key, traceparent=job.traceparent))
+        request = Start(plan=job.plan, key=key, nats_credential=job.nats_credential, traceparent=job.traceparent)
+        reply = await self._ask(request)
         if reply.error == NOT_UNDERSTOOD:
             raise JobRefusedError(f"the builder host cannot read it: {reply.error}")
         _expect_done(reply)

@@ -26,6 +26,8 @@ class Start(BaseModel):
     plan: Plan
     key: str
     """Base64."""
+    nats_credential: str = ""
+    """Text of a NATS credentials file; empty: none is needed."""
     traceparent: str = ""
 
     def raw_key(self) -> bytes:
