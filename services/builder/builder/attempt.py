@@ -1,7 +1,9 @@
 """One attempt of a job as a process: connect, run, tell everything, end."""
 
 import asyncio
+import os
 import signal
+import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -30,12 +32,16 @@ from builder.runtimes import StageRuntime, docker
 from builder.runtimes.process import ProcessRuntime
 from builder.settings import Settings, inherited
 from builder.shipping import Shipper
+from builder.spool import Spool
 from builder.steps import Steps
 
 log = structlog.get_logger()
 
 STOPPED = 75
 """Exit code of an attempt that was stopped before its end (sysexits.h: try again)."""
+
+TELL_WITHIN = 90.0
+"""Seconds after a job's limit in which its end may be told; what NATS does not take by then is lost."""
 
 NO_ENGINE = "no Docker Engine answers; set ESTAFETTE_STAGE_RUNTIME=process to do without"
 
@@ -56,7 +62,10 @@ class Attempt:
 
 
 def run(attempt: Attempt, settings: Settings) -> int:
-    """Run the attempt; returns 0 once its outcome is published, else a code that asks for another attempt."""
+    """Run the attempt; returns 0 once its outcome is published or nobody could be told in time.
+
+    Any other code asks for another attempt.
+    """
     return asyncio.run(_until_stopped(attempt, settings))
 
 
@@ -85,10 +94,16 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
     for signal_of_end in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_of_end, stop)
     try:
-        await work
+        async with asyncio.timeout(attempt.plan.timeout + TELL_WITHIN) as limit:
+            await work
     except asyncio.CancelledError:
         log.warning("stopped before the end", job=attempt.plan.job_name, attempt=attempt.number)
         return STOPPED
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("NATS was away until the job's limit", job=attempt.plan.job_name, attempt=attempt.number)
+        return 0
     log.info("job ended", job=attempt.plan.job_name, attempt=attempt.number)
     return 0
 
@@ -105,7 +120,7 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
             cloning = None if refusal else _clone(attempt, held)
             client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
             held.push_async_callback(_close, client)
-            teller = await _teller(client, attempt, Masker(values))
+            teller = await _teller(client, attempt, settings, Masker(values))
             if cloning is None or runtime is None:
                 await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
             else:
@@ -123,13 +138,20 @@ class _Teller:
     steps: Steps
 
 
-async def _teller(client: Client, attempt: Attempt, masker: Masker) -> _Teller:
+async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: Masker) -> _Teller:
     publisher = JetStreamPublisher(client, source="builder")
     await publisher.start()
     plan, number = attempt.plan, attempt.number
     reporter = Reporter(publisher, plan, attempt=number, masker=masker)
-    shipper = Shipper(publisher, plan, attempt=number, masker=masker, largest_message=client.max_payload)
+    spool = Spool(_spool_folder(attempt), most_bytes=settings.spool_bytes)
+    shipper = Shipper(publisher, plan, attempt=number, masker=masker, largest_message=client.max_payload, spool=spool)
     return _Teller(masker=masker, reporter=reporter, shipper=shipper, steps=Steps(shipper, reporter))
+
+
+def _spool_folder(attempt: Attempt) -> Path:
+    """Return where the log waits for NATS: beside the workspace, which stages see, unless that is somebody else's."""
+    beside = attempt.workspace.parent
+    return beside if os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
 
 
 async def _tell(teller: _Teller, settings: Settings, work: Coroutine[Any, Any, Ended]) -> None:

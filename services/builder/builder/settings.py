@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     nats_credentials: Path | None = Field(None, description="The job's NATS credentials file; none: without (`run`).")
     stage_runtime: str = Field("auto", description="docker, process, or auto: docker where an engine answers.")
     heartbeat: float = Field(5.0, description="Seconds between two signs of life.")
+    spool_bytes: int = Field(1024**3, gt=0, description="Bytes of disk for the log of a job while NATS is away.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     otlp_endpoint: str = Field("", description="OTLP/HTTP endpoint for traces; empty: none are sent.")
 

@@ -152,13 +152,16 @@ class Shipper:
     async def run(self) -> None:
         """Publish until the end is stored. NATS may go away and come back meanwhile."""
         last = 0.0
-        while self._waits or not self._ended:
-            await self._some.wait()
-            if (pause := last + GATHER - time.monotonic()) > 0 and not self._ended:
-                await self._gather(pause)
-            chunk = self._take()
-            await self._send(chunk)
-            last = time.monotonic()
+        try:
+            while self._waits or not self._ended:
+                await self._some.wait()
+                if (pause := last + GATHER - time.monotonic()) > 0 and not self._ended:
+                    await self._gather(pause)
+                await self._send(self._take())
+                last = time.monotonic()
+        finally:
+            if self._spool is not None:
+                self._spool.close()
 
     async def _gather(self, seconds: float) -> None:
         try:
