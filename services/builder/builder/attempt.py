@@ -139,7 +139,7 @@ class _Teller:
 
 
 async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: Masker) -> _Teller:
-    publisher = JetStreamPublisher(client, source="builder")
+    publisher = JetStreamPublisher(client, source="builder", id_key=attempt.key)
     await publisher.start()
     plan, number = attempt.plan, attempt.number
     reporter = Reporter(publisher, plan, attempt=number, masker=masker)

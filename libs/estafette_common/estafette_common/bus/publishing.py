@@ -2,9 +2,13 @@
 
 The acknowledgements come back through one inbox that all publishes of a process share: half the cost per message
 of a request each, see `bench/`.
+
+A stream drops a message with an id that it knows, whatever the subjects. Jobs write into streams of others: so the ids
+that they send cannot be guessed (`id_key`), and the services look whether what is known is their message.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -16,6 +20,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import Header
+from nats.js.errors import NotFoundError
 
 from estafette_common.bus.messages.logs import LogChunk
 from estafette_common.bus.messages.message import Encoded, Envelope, Message
@@ -80,6 +85,8 @@ class _Refusal(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
     error: _Refusal | None = None
 
 
@@ -87,11 +94,16 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 class JetStreamPublisher:
-    """Publishes to JetStream and waits until the message is stored. `start` it on a connected client."""
+    """Publishes to JetStream and waits until the message is stored. `start` it on a connected client.
 
-    def __init__(self, client: Client, *, source: str) -> None:
+    With an `id_key`, a secret of up to 64 bytes, nobody else can send what a stream takes for a repeat of ours.
+    Without one, the client must be allowed to read the streams.
+    """
+
+    def __init__(self, client: Client, *, source: str, id_key: bytes = b"") -> None:
         self._client = client
         self._source = source
+        self._id_key = id_key
         self._tokens = count(1)
         self._waiting: dict[str, asyncio.Future[_Answer]] = {}
 
@@ -120,6 +132,8 @@ class JetStreamPublisher:
         envelope = Envelope(id=id, type=message.TYPE, source=self._source, time=now)
         headers = envelope.headers(content_type=message.CONTENT_TYPE)
         headers.update(message.headers)
+        if self._id_key:
+            headers[Header.MSG_ID] = hashlib.blake2b(id.encode(), key=self._id_key, digest_size=16).hexdigest()
         if trace:
             headers["traceparent"] = trace
         return _Prepared(message.subject, message.encode(), headers)
@@ -140,13 +154,17 @@ class JetStreamPublisher:
 
     async def _try(self, messages: Sequence["_Prepared"]) -> None:
         tokens: list[str] = []
+        dropped: list[_Prepared] = []
         at = messages[0]
         try:
             async with asyncio.timeout(PUBACK_TIMEOUT):
                 for at in messages:
                     tokens += [await self._send(at)]
                 for at, token in zip(messages, tokens, strict=True):
-                    _check(at.subject, await self._waiting[token])
+                    answer = await self._waiting[token]
+                    _check(at.subject, answer)
+                    if answer.duplicate and not self._id_key and not await self._is_known(at, answer):
+                        dropped += [at]
         except nats.errors.MaxPayloadError as error:
             raise TooLargeError(f"{at.subject}: {len(at.body)} bytes") from error
         except (nats.errors.Error, TimeoutError) as error:
@@ -154,6 +172,17 @@ class JetStreamPublisher:
         finally:
             for token in tokens:
                 self._waiting.pop(token).cancel()
+        if dropped:
+            log.error("message ids were taken by other subjects", subjects=[each.subject for each in dropped])
+            await self._try([each.without_id() for each in dropped])
+
+    async def _is_known(self, message: "_Prepared", answer: _Answer) -> bool:
+        """Return whether what the stream took a message for a repeat of is that message."""
+        try:
+            known = await self._client.jetstream().get_msg(answer.stream, answer.seq)
+        except NotFoundError:  # handled already
+            return True
+        return known.subject == message.subject
 
     async def _send(self, message: "_Prepared") -> str:
         """Send a message and return the token of its acknowledgement."""
@@ -183,6 +212,11 @@ class _Prepared(NamedTuple):
     subject: str
     body: bytes
     headers: dict[str, str]
+
+    def without_id(self) -> "_Prepared":
+        """Return the message as one that is no repeat of any."""
+        headers = {name: value for name, value in self.headers.items() if name != Header.MSG_ID}
+        return self._replace(headers=headers)
 
 
 def _check(subject: str, answer: _Answer) -> None:

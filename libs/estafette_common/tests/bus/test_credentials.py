@@ -168,12 +168,12 @@ async def test_a_job_may_be_named_by_whatever_names_a_job(make_job: MakeJob) -> 
     ],
 )
 async def test_a_job_cannot_publish_elsewhere(job: Job, jetstream: JetStreamContext, subject: str) -> None:
-    stored = await _stored(jetstream)
+    stored = await _all_stored(jetstream)
 
     await job.client.publish(subject, b"{}", reply=job.client.new_inbox())
 
     assert await job.is_refused("publish", subject)
-    assert await _stored(jetstream) == stored
+    assert await _all_stored(jetstream) == stored
 
 
 @pytest.mark.parametrize(
@@ -250,12 +250,12 @@ async def test_the_answer_to_a_job_cannot_be_sent_into_a_stream(
 ) -> None:
     await jetstream.publish("log.build.2", b"kept")
     await jetstream.publish("job.build.2.started", b"kept")
-    before = await _stored(jetstream)
+    before = await _all_stored(jetstream)
 
     await job.client.publish("log.build.1", b"told", reply=reply)
     await job.client.request("log.build.1", b"told after it", timeout=2)
 
-    after = await _stored(jetstream)
+    after = await _all_stored(jetstream)
     assert after == before | {"LOGS": before["LOGS"] + 2}
 
 
@@ -273,6 +273,43 @@ async def test_the_answer_to_a_job_cancels_no_other(make_job: MakeJob, job: Job,
     for answer in heard[:-1]:
         with pytest.raises(ValueError, match="validation error"):
             JobCancel.decode(answer, {})
+
+
+async def test_a_job_cannot_make_a_stream_drop_what_another_tells(
+    make_job: MakeJob, jetstream: JetStreamContext
+) -> None:
+    job, other = await make_job("1"), await make_job("2")
+    publisher = JetStreamPublisher(other.client, source="builder", id_key=bytes(32))
+    await publisher.start()
+    for guessed in ("finished", _chunk("2").id):
+        await job.client.request("job.build.1.stage", b"", timeout=2, headers={"Nats-Msg-Id": guessed})
+        await job.client.request("log.build.1", b"", timeout=2, headers={"Nats-Msg-Id": guessed})
+
+    for _ in range(2):  # the second time it is a repeat
+        await publisher.publish(_heartbeat("2"), id="finished")
+        await publisher.publish(_chunk("2"), id=_chunk("2").id)
+
+    assert await _stored(jetstream, "JOBS", "job.build.2.heartbeat") == 1
+    assert await _stored(jetstream, "LOGS", "log.build.2") == 1
+
+
+async def test_a_job_cannot_make_a_stream_drop_what_a_service_tells(
+    guarded_nats_server: NatsServer, job: Job, jetstream: JetStreamContext
+) -> None:
+    credentials = _folder(guarded_nats_server) / accounts.SERVICES_CREDENTIAL
+    client = await connect(guarded_nats_server.url, name="planner", credentials=credentials)
+    publisher = JetStreamPublisher(client, source="manifest-planner")
+    await publisher.start()
+    await job.client.request("job.build.1.stage", b"", timeout=2, headers={"Nats-Msg-Id": "guessed"})
+    cancel = JobCancel(kind=Kind.BUILD, job_id="2", reason="enough")
+
+    await publisher.publish(cancel, id="guessed")
+    for _ in range(2):  # the second time it is a repeat
+        await publisher.publish(_heartbeat("2"), id="other")
+
+    assert await _stored(jetstream, "JOBS", cancel.subject) == 1
+    assert await _stored(jetstream, "JOBS", "job.build.2.heartbeat") == 1
+    await client.close()
 
 
 # --- who gets in ---
@@ -356,11 +393,17 @@ def _chunk(job_id: str) -> LogChunk:
     return LogChunk(kind=Kind.BUILD, job_id=job_id, attempt=1, number=1, first=1, entries=entries)
 
 
-async def _stored(jetstream: JetStreamContext) -> dict[str, int]:
+async def _all_stored(jetstream: JetStreamContext) -> dict[str, int]:
     """Return how many messages each stream holds; a stream more or less is one, too."""
     streams = {each.config.name or "": each.state.messages for each in await jetstream.streams_info()}
     assert set(streams) == {stream.name for stream in STREAMS.values()}
     return streams
+
+
+async def _stored(jetstream: JetStreamContext, stream: str, subject: str) -> int:
+    """Return how many messages of a subject a stream holds."""
+    state = (await jetstream.stream_info(stream, subjects_filter=subject)).state
+    return (state.subjects or {}).get(subject, 0)
 
 
 async def _subscribe(client: Client, subject: str, heard: list[bytes]) -> None:
