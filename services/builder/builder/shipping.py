@@ -6,7 +6,7 @@ has no room either, or when NATS is there and takes less than the stage prints.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -46,14 +46,15 @@ AGAIN_AFTER = 0.5
 
 
 class Clock:
-    """Gives the times of entries, none before another that it gave earlier."""
+    """Gives the times of entries, none before another that it gave earlier; `read` gives nanoseconds since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], int] = time.time_ns) -> None:
+        self._read = read
         self._last = 0
 
     def now(self) -> str:
         """Return now as RFC 3339 with nanoseconds."""
-        self._last = max(self._last, time.time_ns())
+        self._last = max(self._last, self._read())
         seconds, nanoseconds = divmod(self._last, 1_000_000_000)
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 

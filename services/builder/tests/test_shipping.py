@@ -1,16 +1,19 @@
 import asyncio
 import random
+from pathlib import Path
 
 from builder.backlog import MOST_ENTRIES
 from builder.lines import LONGEST
 from builder.masking import Masker
 from builder.places import Place
-from builder.shipping import GATHER, LARGEST_MESSAGE, MOST_WAITING, Shipper
+from builder.shipping import GATHER, LARGEST_MESSAGE, MOST_WAITING, Clock, Shipper
+from builder.spool import Spool
 from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
 from estafette_common.bus.messages.message import Encoded, Message
 from estafette_common.bus.publishing import NotStoredError
 from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
 from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_local.waiting import eventually
 
 PLAN = Plan(
     kind=Kind.BUILD,
@@ -25,14 +28,25 @@ PLAN = Plan(
 
 
 class Stream:
-    """Stores what is published, unless it is away; takes `most` chunks and then none for ever."""
+    """Stores what is published, unless it is away; takes `most` chunks and then none until it is `back`."""
 
     def __init__(self, *, most: int = 1_000_000) -> None:
         self.chunks: list[LogChunk] = []
         self.refusals = 0
         self.some = asyncio.Event()
         self.full = asyncio.Event()
+        self.back = asyncio.Event()
         self._most = most
+
+    def come_back(self) -> None:
+        """Take everything from now on."""
+        self._most = -1
+        self.back.set()
+
+    async def published(self) -> None:
+        """Wait until something more is stored."""
+        self.some.clear()
+        await self.some.wait()
 
     async def publish(self, message: Message | Encoded | LogChunk, *, id: str, after: int | None = None) -> None:
         assert isinstance(message, LogChunk)
@@ -42,7 +56,7 @@ class Stream:
             raise NotStoredError("away")
         if len(self.chunks) == self._most:
             self.full.set()
-            await asyncio.Event().wait()
+            await self.back.wait()
         self.chunks.append(message)
         self.some.set()
 
@@ -50,9 +64,13 @@ class Stream:
     def entries(self) -> list[Entry]:
         return [entry for chunk in self.chunks for entry in chunk.entries]
 
+    @property
+    def lines(self) -> list[Line]:
+        return [entry for entry in self.entries if isinstance(entry, Line)]
 
-def shipper_to(stream: Stream, *secrets: str) -> Shipper:
-    return Shipper(stream, PLAN, attempt=1, masker=Masker(secrets))
+
+def shipper_to(stream: Stream, *secrets: str, spool: Spool | None = None) -> Shipper:
+    return Shipper(stream, PLAN, attempt=1, masker=Masker(secrets), spool=spool)
 
 
 async def may_take(shipper: Shipper) -> bool:
@@ -79,7 +97,7 @@ async def test_chunks_and_entries_are_numbered_without_gap() -> None:
     for chunk in stream.chunks:
         firsts.append(firsts[-1] + len(chunk.entries))
     assert [chunk.first for chunk in stream.chunks] == firsts[:-1]
-    lines = [entry.text for entry in stream.entries if isinstance(entry, Line)]
+    lines = [line.text for line in stream.lines]
     assert lines == [str(number) for number in range(3 * MOST_ENTRIES + 1)]
     assert stream.entries[-1] == End(outcome="succeeded")
 
@@ -136,7 +154,7 @@ async def test_lines_are_numbered_within_their_stage() -> None:
 
     await shipper.run()
 
-    numbers = [(entry.stage, entry.number) for entry in stream.entries if isinstance(entry, Line)]
+    numbers = [(line.stage, line.number) for line in stream.lines]
     assert numbers == [("one", 1), ("two", 1), ("one", 2)]
 
 
@@ -170,9 +188,80 @@ async def test_what_waits_is_still_counted_after_some_of_it_is_out() -> None:
 async def test_many_short_lines_that_wait_stop_reading_too() -> None:
     shipper = shipper_to(Stream())
     for _ in range(MOST_WAITING // 150):
-        shipper.line(Place("test"), "")
+        shipper.printed(Place("test"), [""], stream="stdout")
 
     assert not await may_take(shipper)
+
+
+async def fill(shipper: Shipper, *, first: int, mebibytes: int) -> int:
+    """Print numbered lines of about a kilobyte for as long as that is taken; return the number of the next."""
+    number = first
+    while number < first + mebibytes * 1024 and await may_take(shipper):
+        shipper.printed(
+            Place("test"), [f"{each} " + "x" * 1000 for each in range(number, number + 100)], stream="stdout"
+        )
+        number += 100
+    return number
+
+
+async def test_a_stage_goes_on_while_nats_is_away_and_all_comes_in_order_once_it_is_back(tmp_path: Path) -> None:
+    stream = Stream(most=3)
+    shipper = shipper_to(stream, spool=Spool(tmp_path, most_bytes=1 << 30))
+    shipping = asyncio.ensure_future(shipper.run())
+    count = await fill(shipper, first=0, mebibytes=1)
+    await stream.full.wait()
+    await eventually(lambda: _is_away(shipper))
+
+    count = await fill(shipper, first=count, mebibytes=5 * MOST_WAITING >> 20)
+    assert count > 4 * MOST_WAITING // 1024
+    stream.come_back()
+    while (more := await fill(shipper, first=count, mebibytes=1)) == count:
+        await stream.published()
+    shipper.end(Outcome.SUCCEEDED)
+    await shipping
+
+    assert [int(line.text.split()[0]) for line in stream.lines] == list(range(more))
+    assert [line.number for line in stream.lines] == list(range(1, more + 1))
+    assert [chunk.number for chunk in stream.chunks] == list(range(1, len(stream.chunks) + 1))
+
+
+async def test_a_stage_waits_once_disk_and_memory_are_full_and_goes_on_once_nats_is_back(tmp_path: Path) -> None:
+    stream = Stream(most=3)
+    shipper = shipper_to(stream, spool=Spool(tmp_path, most_bytes=100_000))
+    shipping = asyncio.ensure_future(shipper.run())
+    count = await fill(shipper, first=0, mebibytes=1)
+    await stream.full.wait()
+    await eventually(lambda: _is_away(shipper))
+
+    count = await fill(shipper, first=count, mebibytes=1000)
+    assert not await may_take(shipper)
+    stream.come_back()
+    await shipper.room()
+    shipper.end(Outcome.SUCCEEDED)
+    await shipping
+
+    assert [int(line.text.split()[0]) for line in stream.lines] == list(range(count))
+
+
+async def test_a_stage_waits_for_nats_that_is_only_slow(tmp_path: Path) -> None:
+    stream = Stream(most=0)
+    shipper = shipper_to(stream, spool=Spool(tmp_path, most_bytes=1 << 30))
+    shipping = asyncio.ensure_future(shipper.run())
+
+    count = await fill(shipper, first=0, mebibytes=1000)
+
+    assert count * 1000 < 2 * MOST_WAITING
+    shipping.cancel()
+
+
+async def _is_away(shipper: Shipper) -> bool:
+    return shipper._away
+
+
+def test_no_time_is_before_one_that_was_given_earlier() -> None:
+    clock = Clock(iter([1_700_000_000_000_000_002, 1_700_000_000_000_000_001, 1_700_000_000_000_000_003]).__next__)
+
+    assert [clock.now() for _ in range(3)] == [f"2023-11-14T22:13:20.00000000{digit}Z" for digit in (2, 2, 3)]
 
 
 async def test_a_chunk_always_fits_in_a_message() -> None:
@@ -209,7 +298,7 @@ async def test_a_line_that_a_small_message_cannot_hold_comes_in_several() -> Non
 
     await shipper.run()
 
-    lines = [entry for entry in stream.entries if isinstance(entry, Line)]
+    lines = stream.lines
     assert "".join(line.text for line in lines) == noise
     assert [line.number for line in lines] == list(range(1, len(lines) + 1))
     assert max(len(chunk.encode()) for chunk in stream.chunks) < 64 * 1024
