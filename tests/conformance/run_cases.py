@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from builder.masking import Masker
 from builder.reporting import Reporter
 from builder.running import Job
-from builder.runtimes import Output, StageError, StageRun
+from builder.runtimes import Output, Say, StageError, StageRun, silent
 from builder.shipping import Shipper
 from builder.steps import Steps
 from estafette_common.bus.messages.logs import Change, Image, LogChunk
@@ -122,7 +122,7 @@ class _ScriptedRuntime:
         self.started: list[str] = []
         self.statuses: list[str] = []
 
-    async def prepare(self, stage: StageRun) -> "_ScriptedStage":
+    async def prepare(self, stage: StageRun, say: Say = silent) -> "_ScriptedStage":
         if self.outcomes.get(stage.name) == "pullfail":
             raise StageError("the image could not be pulled")
         return _ScriptedStage(self, stage)

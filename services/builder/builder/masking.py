@@ -1,6 +1,7 @@
 """Hiding secrets in everything that leaves the builder. Pure."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
@@ -8,6 +9,7 @@ from urllib.parse import quote, quote_plus
 import re2
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest import secrets
+from estafette_common.manifest.environment import compact_json
 
 MASK = b"***"
 
@@ -61,7 +63,12 @@ class Masker:
 
 def secrets_of(plan: Plan, key: bytes) -> list[str]:
     """Return the value of every secret in a plan; SecretError when one cannot be opened."""
-    texts = [plan.clone_token, *plan.env.values(), *(stage.model_dump_json() for stage in plan.stages)]
+    texts = [
+        plan.clone_token,
+        *plan.env.values(),
+        *(stage.model_dump_json() for stage in plan.stages),
+        json.dumps(plan.credentials),
+    ]
     pipeline = plan.repository.pipeline
     return [value for text in texts for value in secrets.plain_values(text, key=key, pipeline=pipeline)]
 
@@ -90,7 +97,8 @@ def _forms(value: str) -> set[str]:
         for part in {text, *text.splitlines(), *text.split("\\n")}:
             plain = part.strip()
             if len(plain) >= SHORTEST:
-                found |= {plain, *_url_encoded(plain), *_base64(plain.encode()), *_base64(part.encode())}
+                found |= {plain, *_in_json(plain), *_url_encoded(plain)}
+                found |= {*_base64(plain.encode()), *_base64(part.encode())}
     return {form for form in found if len(form) >= SHORTEST}
 
 
@@ -100,6 +108,12 @@ def _decoded(value: str) -> list[str]:
         return [base64.b64decode("".join(value.split()), validate=True).decode()]
     except ValueError:
         return []
+
+
+def _in_json(text: str) -> Iterator[str]:
+    """Give what a text is inside of JSON, as in the files of credentials and the properties of extensions."""
+    yield compact_json(text)[1:-1]
+    yield json.dumps(text)[1:-1]
 
 
 def _url_encoded(text: str) -> Iterator[str]:

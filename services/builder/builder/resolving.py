@@ -1,6 +1,7 @@
 """From what a plan says of stages and services to what is run: references expanded, secrets opened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +9,12 @@ from estafette_common.jobs.plan import Plan, PlannedService, PlannedStage
 from estafette_common.manifest import when
 from estafette_common.manifest.environment import container_variables, expand, in_texts, job_variables, stage_variables
 from estafette_common.manifest.extensions import extension_variables
+from estafette_common.manifest.secrets import SecretError
+from estafette_common.manifest.trust import images_of
+from estafette_common.manifest.when import WhenError
 
-from builder.runtimes import StageError, StageRun
+from builder.credentials import Trust
+from builder.runtimes import ImageSource, StageError, StageRun
 
 SERVER = "estafette"
 """What `server` is in conditions."""
@@ -22,6 +27,7 @@ class Resolver:
         self._plan = plan
         self._workspace = workspace
         self._open = open_secrets
+        self._trust = Trust(plan, open_secrets)
         self._started_at = datetime.now(UTC)
 
     def holds(self, condition: str, status: str) -> bool:
@@ -37,9 +43,10 @@ class Resolver:
             return self._open(expand(text, variables))
 
         properties = extension_variables(in_texts(stage.custom, resolve), in_texts(stage.env, resolve))
+        image = self._image(stage.image, variables)
         return StageRun(
             name=stage.name,
-            image=self._image(stage.image, variables),
+            image=image,
             shell=stage.shell,
             work_dir=expand(stage.work_dir, variables),
             commands=stage.commands,
@@ -49,13 +56,18 @@ class Resolver:
             )
             | properties,
             workspace=self._workspace,
+            login=self._trust.login(image, variables),
+            rights=self._trust.rights(image, has_commands=bool(stage.commands), variables=variables),
+            later=tuple(self._after(stage, status)),
         )
 
     def service(self, service: PlannedService, status: str) -> StageRun:
         """Return a service as it is run. Raises StageError and SecretError."""
+        variables = self._variables(status)
+        image = self._image(service.image, variables)
         return StageRun(
             name=service.name,
-            image=self._image(service.image, self._variables(status)),
+            image=image,
             shell=service.shell,
             work_dir="",
             commands=service.commands,
@@ -69,7 +81,27 @@ class Resolver:
             ),
             workspace=self._workspace,
             hostname=service.name,
+            login=self._trust.login(image, variables),
+            rights=self._trust.rights(image, has_commands=bool(service.commands), variables=variables),
         )
+
+    def _after(self, stage: PlannedStage, status: str) -> Iterator[ImageSource]:
+        """Give the images of the stages after a stage at the top, or after the one it is in, if they are due by now."""
+        variables = self._variables(status)
+        stages = iter(self._plan.stages)
+        for each in stages:
+            if any(one is stage for one in (each, *each.parallel_stages)):
+                break
+        for image in images_of(each for each in stages if self._seems_due(each, status)):
+            with suppress(StageError, SecretError):
+                resolved = self._image(image, variables)
+                yield ImageSource(resolved, self._trust.login(resolved, variables))
+
+    def _seems_due(self, stage: PlannedStage, status: str) -> bool:
+        try:
+            return self.holds(stage.when, status)
+        except WhenError:
+            return False
 
     def _image(self, image: str, variables: dict[str, str]) -> str:
         resolved = self._open(expand(image, variables))

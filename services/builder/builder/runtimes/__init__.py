@@ -1,7 +1,7 @@
 """Where stages run: one small interface, implemented once per file."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +9,9 @@ from estafette_common.bus.messages.logs import Image
 
 Output = Callable[[str, bytes], Awaitable[None]]
 """Takes what a stage prints: the stream (`stdout` or `stderr`) and the bytes, in the order they came."""
+
+Say = Callable[[str], None]
+"""Takes a line about a stage, for people."""
 
 GRACE = 10.0
 """Seconds that a stage has to end after it was asked to."""
@@ -21,6 +24,34 @@ class StageError(Exception):
         super().__init__(reason)
         self.exit_code = exit_code
         """Of the stage, where that is why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What a registry is told to let somebody in."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """An image, and how to get it."""
+
+    reference: str
+    login: Login | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a container may do beyond others, because its image is trusted."""
+
+    is_trusted: bool = False
+    privileged: bool = False
+    engine: bool = False
+    """Whether it may use the container engine that runs it."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Files for it, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +69,15 @@ class StageRun:
     """The job's work directory on the host."""
     hostname: str = ""
     """Of a service: by which stages reach it. It has no work directory."""
+    login: Login | None = None
+    """For the registry of its image."""
+    rights: Rights = field(default_factory=Rights)
+    later: tuple[ImageSource, ...] = ()
+    """Images that will probably be needed after it, in this order."""
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 class PreparedStage(Protocol):
@@ -77,8 +117,11 @@ class StageRuntime(Protocol):
     note: str
     """For people: what is particular about it; empty if nothing."""
 
-    async def prepare(self, stage: StageRun) -> PreparedStage:
-        """Make the image available, and whatever else can be done before the workspace is filled. Raises StageError."""
+    async def prepare(self, stage: StageRun, say: Say = silent) -> PreparedStage:
+        """Make the image available, and whatever else can be done before the workspace is filled. Raises StageError.
+
+        What takes long is said.
+        """
         ...
 
     async def close(self) -> None:
@@ -87,9 +130,8 @@ class StageRuntime(Protocol):
 
 
 def split_reference(image: str) -> tuple[str, str]:
-    """Return name and tag (or digest) of a reference: `registry:5000/a/b:1` is (`registry:5000/a/b`, `1`)."""
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    head, colon, tag = name.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (name, "latest")
+    """Return name and tag, better digest, of a reference: `registry:5000/a/b:1` is (`registry:5000/a/b`, `1`)."""
+    rest, _, digest = image.partition("@")
+    head, colon, tag = rest.rpartition(":")
+    name, tag = (head, tag) if colon and "/" not in tag else (rest, "latest")
+    return name, digest or tag

@@ -4,8 +4,7 @@ import asyncio
 import shutil
 import socket
 import tempfile
-import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,16 @@ import aiohttp
 from aiodocker.containers import DockerContainer
 from aiodocker.stream import Stream
 from estafette_common.bus.messages.logs import Image
+from msgspec.structs import replace
 from yarl import URL
 
-from builder.entrypoint import script
-from builder.runtimes import GRACE, Output, StageError, StageRun, split_reference
+from builder.engine import FAILURES, reason
+from builder.images import Found, Images
+from builder.runtimes import GRACE, ImageSource, Output, Say, StageError, StageRun, silent
+from builder.runtimes.configuring import JOB_LABEL, configuration
 
 STREAMS = {1: "stdout", 2: "stderr"}
 """By the number in the frames that the engine sends."""
-
-JOB_LABEL = "estafette.job"
 
 ANSWERS_WITHIN = 5.0
 """Seconds an engine has to say that it is there."""
@@ -33,9 +33,6 @@ GONE_WITHIN = 30.0
 
 _IN_CONTAINER = Path("/.dockerenv").exists()
 """An engine puts that file into its containers."""
-
-FAILURES = (aiodocker.DockerError, aiohttp.ClientError, OSError)
-"""What calling the engine raises."""
 
 
 class DockerRuntime:
@@ -53,6 +50,7 @@ class DockerRuntime:
         """Where programs of stages are put; beside the workspace unless that is somebody's own folder."""
         self._networked = networked
         """Whether containers of the job reach each other by name."""
+        self._images = Images(engine)
         self._network: asyncio.Future[str] | None = None
         self._removals: set[asyncio.Task[None]] = set()
 
@@ -65,22 +63,29 @@ class DockerRuntime:
         for network in await self._engine.networks.list(filters=labelled):
             await self._remove_network(network["Id"])
 
-    async def prepare(self, stage: StageRun) -> "DockerStage":
-        """Pull the image unless the engine has it, create the container and listen to it; see `StageRuntime`."""
-        image = await self._image(stage.image)
+    async def prepare(self, stage: StageRun, say: Say = silent) -> "DockerStage":
+        """Pull the image unless the engine has it, create the container and listen to it; see `StageRuntime`.
+
+        Then images that are needed later are pulled beside whatever else is done.
+        """
+        found = await self._images.get(ImageSource(stage.image, stage.login), say)
+        self._images.pull_ahead(stage.later)
         held = AsyncExitStack()
         try:
-            container, stream = await self._create(stage, held)
+            container, stream = await self._create(stage, found, held)
         except FAILURES as error:
             self.later(held.aclose())
-            raise StageError(f"the container cannot be created: {_reason(error)}") from error
+            raise StageError(f"the container cannot be created: {reason(error)}") from error
         except BaseException:
             self.later(held.aclose())
             raise
+        rights = stage.rights
+        image = replace(found.image, is_trusted=rights.is_trusted, has_injected_credentials=bool(rights.credentials))
         return DockerStage(self, image, container, stream, held)
 
     async def close(self) -> None:
         """Wait until no container and no network is left, and close the connection to the engine."""
+        await self._images.close()
         if self._removals:
             await asyncio.wait(self._removals, timeout=GONE_WITHIN)
         if self._network is not None:
@@ -95,38 +100,20 @@ class DockerRuntime:
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
 
-    async def _image(self, image: str) -> Image:
-        name, tag = split_reference(image)
-        began = time.monotonic()
-        try:
-            found = await self._inspect(image)
-            if found is not None:
-                return Image(name=name, tag=tag, is_pulled=True, image_size=found["Size"])
-            await self._engine.images.pull(image if "@" in image else f"{name}:{tag}")
-            found = await self._inspect(image)
-        except FAILURES as error:
-            raise StageError(f"the image {image} cannot be pulled: {_reason(error)}") from error
-        pulled = int((time.monotonic() - began) * 1e9)
-        return Image(name=name, tag=tag, image_size=found["Size"] if found else 0, pull_duration=pulled)
-
-    async def _inspect(self, image: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = await self._engine.images.inspect(image)
-        except aiodocker.DockerError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
-
-    async def _create(self, stage: StageRun, held: AsyncExitStack) -> tuple[DockerContainer, Stream]:
-        folder = Path(tempfile.mkdtemp(prefix="entrypoint-", dir=self._scripts or stage.workspace.parent))
+    async def _create(self, stage: StageRun, found: Found, held: AsyncExitStack) -> tuple[DockerContainer, Stream]:
+        folder = Path(tempfile.mkdtemp(prefix="stage-", dir=self._scripts or stage.workspace.parent))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         network = await self._joined() if self._networked else ""
-        configuration = _configuration(stage, folder, job=self._job, network=network)
-        creating = asyncio.ensure_future(self._engine.containers.create(configuration))
+        wanted = configuration(stage, found, folder, job=self._job, network=network, socket=self._socket())
+        creating = asyncio.ensure_future(self._engine.containers.create(wanted))
         held.push_async_callback(_delete, creating)
         container = await asyncio.shield(creating)  # cancelled in between, it would be there and nobody would know
         return container, await held.enter_async_context(_attach(self._engine, container))
+
+    def _socket(self) -> str:
+        """Return where the engine listens on this machine; empty when it is elsewhere."""
+        connector = self._engine.connector
+        return connector.path if isinstance(connector, aiohttp.UnixConnector) else ""
 
     async def _joined(self) -> str:
         """Return the job's network, which is made for whoever asks first."""
@@ -171,7 +158,7 @@ class DockerStage:
                 await output(STREAMS.get(frame.stream, "stdout"), frame.data)
             return int((await self._container.wait())["StatusCode"])
         except FAILURES as error:
-            raise StageError(f"the container cannot be run: {_reason(error)}") from error
+            raise StageError(f"the container cannot be run: {reason(error)}") from error
         except asyncio.CancelledError:
             with suppress(*FAILURES):
                 await self._container.stop(t=int(GRACE))
@@ -184,7 +171,7 @@ class DockerStage:
         try:
             shown = await self._container.show()
         except FAILURES as error:
-            raise StageError(f"the container cannot be asked: {_reason(error)}") from error
+            raise StageError(f"the container cannot be asked: {reason(error)}") from error
         networks = shown["NetworkSettings"]["Networks"].values()
         return next((str(each["IPAddress"]) for each in networks if each["IPAddress"]), "")
 
@@ -197,7 +184,7 @@ class DockerStage:
                     pass
             return int((await execution.inspect())["ExitCode"])
         except FAILURES as error:
-            raise StageError(f"{command[0]} cannot be run: {_reason(error)}") from error
+            raise StageError(f"{command[0]} cannot be run: {reason(error)}") from error
 
     def drop(self) -> None:
         """Remove the container, and what was put beside it."""
@@ -219,44 +206,6 @@ async def _attach(engine: aiodocker.Docker, container: DockerContainer) -> Async
 
     async with Stream(engine, setup) as stream:
         yield stream
-
-
-def _configuration(stage: StageRun, folder: Path, *, job: str, network: str) -> dict[str, Any]:
-    """Return what the engine is asked to create: the workspace at the stage's directory, the script beside it.
-
-    Its first process is the engine's init: a shell in that place would not hear SIGTERM.
-    """
-    place: dict[str, Any] = {} if stage.hostname else {"WorkingDir": stage.work_dir}
-    binds = [] if stage.hostname else [f"{stage.workspace}:{stage.work_dir}"]
-    host: dict[str, Any] = {"Init": True}
-    if network:
-        aliases = {network: {"Aliases": [stage.hostname]}} if stage.hostname else {}
-        place["NetworkingConfig"] = {"EndpointsConfig": aliases}
-        host["NetworkMode"] = network
-    command: dict[str, Any] = {}
-    if stage.commands:
-        file = folder / "entrypoint.sh"
-        file.write_text(script(stage.shell, stage.commands, foreground=stage.run_commands_in_foreground))
-        file.chmod(0o755)
-        folder.chmod(0o755)
-        binds.append(f"{folder}:/entrypoint:ro")
-        command = {"Entrypoint": [stage.shell, "/entrypoint/entrypoint.sh"], "Cmd": []}
-    return {
-        "Image": stage.image,
-        "Env": _pairs(stage.environment),
-        "Labels": {JOB_LABEL: job},
-        "HostConfig": host | {"Binds": binds},
-        **place,
-        **command,
-    }
-
-
-def _pairs(environment: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in environment.items()]
-
-
-def _reason(error: Exception) -> str:
-    return str(error.message) if isinstance(error, aiodocker.DockerError) else str(error) or repr(error)
 
 
 async def connect() -> aiodocker.Docker | None:

@@ -15,7 +15,7 @@ from estafette_common.bus.messages.logs import Image
 
 from builder.entrypoint import script
 from builder.programs import READ, Program
-from builder.runtimes import GRACE, Output, StageError, StageRun, split_reference
+from builder.runtimes import GRACE, Output, Say, StageError, StageRun, silent, split_reference
 
 DEFAULT_WORK_DIR = PurePosixPath("/estafette-work")
 
@@ -36,7 +36,7 @@ class ProcessRuntime:
         self._inherited = {name: inherited[name] for name in PASSED_ON if name in inherited}
         self._groups = Groups(groups)
 
-    async def prepare(self, stage: StageRun) -> "ProcessStage":
+    async def prepare(self, stage: StageRun, say: Say = silent) -> "ProcessStage":  # noqa: ARG002  nothing takes long
         """Describe the image; there is none to make available."""
         if stage.hostname:
             raise StageError("services need a container engine, and there is none here")
