@@ -16,7 +16,7 @@ MakeJob = Callable[..., JobSpec]
 def make_job() -> MakeJob:
     """Make a job of the test's own; keywords replace fields of its plan."""
 
-    def make(**fields: Any) -> JobSpec:
+    def make(*, nats_credential: str = "", **fields: Any) -> JobSpec:
         plan = {
             "kind": Kind.BUILD,
             "job_id": str(uuid4().int >> 65),
@@ -27,6 +27,7 @@ def make_job() -> MakeJob:
             "version": Version(version="1.0.7", counter=7),
             "stages": (PlannedStage(name="test", image="busybox:latest", commands=("true",)),),
         } | fields
-        return JobSpec(plan=Plan(**plan), key=bytes(range(32)), traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+        trace = f"00-{'a' * 32}-{'b' * 16}-01"
+        return JobSpec(plan=Plan(**plan), key=bytes(range(32)), nats_credential=nats_credential, traceparent=trace)
 
     return make

@@ -155,6 +155,23 @@ async def test_the_key_stands_nowhere_but_in_the_secret(runtime: Any, cluster: C
     assert job.plan.revision not in text
 
 
+async def test_the_nats_credential_of_a_job_is_a_file_of_its_secret(
+    runtime: Any, cluster: Cluster, make_job: MakeJob
+) -> None:
+    job = make_job(nats_credential="who may tell what")
+
+    await runtime.start(job)
+
+    found = await cluster.job(job.name)
+    [builder] = found.spec.template.spec.containers
+    variables = {variable.name: variable.value for variable in builder.env}
+    [files] = [mount for mount in builder.volume_mounts if mount.name == "job"]
+    assert variables["ESTAFETTE_NATS_CREDENTIALS"] == f"{files.mount_path}/nats.creds"
+    data = (await cluster.secret(job.name)).data
+    assert base64.b64decode(data["nats.creds"]) == b"who may tell what"
+    assert job.nats_credential not in json.dumps(found.to_dict(), default=str)
+
+
 async def test_starting_a_job_again_and_at_the_same_time_gives_one(
     runtime: Any, cluster: Cluster, make_job: MakeJob
 ) -> None:
