@@ -4,7 +4,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 PYTHON = uv run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-faults test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-faults test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -40,7 +40,7 @@ check: ## format, lint, types, module boundaries, the page's types
 format: ## put every Python file into shape
 	$(PYTHON) ruff format . && $(PYTHON) ruff check --fix .
 
-bench: bench-ingress bench-push-to-log bench-manifest ## all measurements
+bench: bench-ingress bench-push-to-log bench-manifest bench-builder ## all measurements
 
 bench-ingress: ## webhooks per second beside bare aiohttp
 	$(PYTHON) python bench/ingress.py
@@ -50,6 +50,9 @@ bench-push-to-log: ## time from a push to its first log line beside a bare docke
 
 bench-manifest: ## time to read a manifest beside the bare YAML loader
 	$(PYTHON) python bench/manifest.py
+
+bench-builder: ## log throughput, memory and time per stage of the builder beside the bare engine
+	$(PYTHON) python -P bench/builder.py
 
 images: ## build the image of every service
 	docker compose build
