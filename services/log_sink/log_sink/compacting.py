@@ -8,7 +8,7 @@ from estafette_common.database.pool import AWAY
 from estafette_common.service import Background
 
 from log_sink.chunks import Chunks, Log
-from log_sink.joining import is_whole, join
+from log_sink.joining import can_be_joined, join
 
 log = structlog.get_logger()
 
@@ -25,12 +25,13 @@ class Compactor(Background):
         after: Log | None = None
         while ended := await self._chunks.ended(after=after):
             for each in ended:
-                await self._compact(each)
+                await self.compact(each)
             after = ended[-1]
 
-    async def _compact(self, each: Log) -> None:
+    async def compact(self, each: Log) -> None:
+        """Compact a log, unless chunks are missing or somebody else was faster."""
         rows = await self._chunks.read(each)
-        if not is_whole([(number, last_number) for number, last_number, _ in rows]):
+        if not can_be_joined([(number, last_number) for number, last_number, _ in rows]):
             return
         try:
             joined = await asyncio.to_thread(_join, [body for _, _, body in rows])

@@ -7,18 +7,16 @@ from estafette_common.bus.messages.logs import Entry, LogChunk
 ENTRIES_OF_A_ROW = 20_000
 
 
-def is_whole(numbers: Sequence[tuple[int, int]]) -> bool:
-    """Return whether rows (first and last chunk number, in order) leave no gap from 1 on."""
-    expected = 1
-    for number, last_number in numbers:
-        if number != expected:
-            return False
-        expected = last_number + 1
-    return True
+def can_be_joined(numbers: Sequence[tuple[int, int]]) -> bool:
+    """Return whether rows (first and last chunk number, in order) leave no gap from 1 on, and none was joined yet."""
+    return list(numbers) == [(number, number) for number in range(1, len(numbers) + 1)]
 
 
 def join(chunks: Sequence[LogChunk]) -> list[tuple[int, LogChunk]]:
-    """Return the same entries in as few chunks as sensible, each with the number of the last chunk it holds."""
+    """Return the same entries in as few chunks as sensible, each with the number of the last chunk it holds.
+
+    The chunks are as they were published: what was joined does not tell the number of its last one.
+    """
     joined: list[tuple[int, LogChunk]] = []
     held: list[LogChunk] = []
     size = 0

@@ -48,6 +48,17 @@ async def rows(chunks: Chunks, job: str = "1") -> list[tuple[int, int]]:
     return [(number, last) for number, last, _ in await chunks.read(Log(job_id=job, attempt=1))]
 
 
+async def test_a_log_that_somebody_else_joined_meanwhile_stays_as_it_is(database: Database) -> None:
+    chunks = Chunks(database)
+    await chunks.add(sealed(*log(9)))
+    ended = await chunks.ended()
+    await Compactor(chunks, interval=60).look()
+
+    await Compactor(chunks, interval=60).compact(ended[0])
+
+    assert await rows(chunks) == [(1, 9)]
+
+
 async def test_every_entry_is_the_same_after_compaction(database: Database) -> None:
     chunks = Chunks(database)
     await chunks.add(sealed(*log(9)))
