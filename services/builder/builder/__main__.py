@@ -1,4 +1,7 @@
-"""`python -m builder run`: one job. `python -m builder host`: any number of them on this machine."""
+"""`python -m builder run`: one job. `python -m builder host`: any number of them on this machine.
+
+`python -m builder local …` is what `estafette run …` starts.
+"""
 
 import argparse
 import sys
@@ -46,7 +49,16 @@ def host(settings: Settings) -> int:
     return 0
 
 
+def local(arguments: list[str]) -> int:
+    """Run the manifest in this folder as the arguments say."""
+    from builder.local import main  # noqa: PLC0415  it reads manifests, which no other builder needs
+
+    return main(arguments)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["local"]:
+        sys.exit(local(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="builder", description=__doc__)
     parser.add_argument("what", choices=["run", "host"])
     chosen = {"run": run, "host": host}[parser.parse_args().what]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -34,3 +34,11 @@ class Settings(BaseSettings):
     local_socket: Path = Field(Path("/run/estafette/builder.sock"), description="Where the host listens (`host`).")
     jobs_dir: Path = Field(Path("/var/lib/estafette/jobs"), description="A folder for each job (`host`).")
     attempts: int = Field(3, description="How often a job is started whose builder died (`host`).")
+
+
+class LocalSettings(BaseSettings):
+    """What `local` takes of the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    secret_key: SecretStr = Field(SecretStr(""), description="Opens the secrets in manifests; as of manifest-planner.")

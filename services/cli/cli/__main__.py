@@ -2,11 +2,12 @@
 
 import typer
 
-from cli import manifests, secrets
+from cli import manifests, run, secrets
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(manifests.app, name="manifest")
 app.add_typer(secrets.app, name="secret")
+app.command(context_settings=run.OPTIONS_OF_THE_BUILDER)(run.run)
 
 
 @app.callback()

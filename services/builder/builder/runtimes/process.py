@@ -174,6 +174,7 @@ class _Pipe:
 async def _finish(program: Program, output: Output) -> int:
     pipes = [_Pipe(name, reader, output) for name, reader in zip(("stdout", "stderr"), program.streams, strict=True)]
     reading = asyncio.gather(*(pipe.read() for pipe in pipes))
+    reading.add_done_callback(lambda end: end.cancelled() or end.exception())  # else asyncio prints that nobody asked
     try:
         code = await program.wait()
         program.kill()  # what the stage left behind holds its streams open
