@@ -80,7 +80,7 @@ class NatsServer:
                 start_new_session=True,
                 env={**os.environ, **self._environment},
             )
-        _wait_for_port(self.port, self.process, output)
+        wait_for_port(self.port, self.process, output)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it by the signal and wait until it is gone."""
@@ -134,7 +134,7 @@ class PostgresServer:
                 group=self._account,
                 extra_groups=[] if self._account else None,
             )
-        _wait_for_port(self.port, self.process, output)
+        wait_for_port(self.port, self.process, output)
         self._wait_until_recovered(output)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -191,7 +191,8 @@ def _postgres_program(name: str) -> str:
     return found
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+    """Return once a process listens on a port of loopback; ServerError with its output when it does not."""
     deadline = time.monotonic() + STARTS_WITHIN
     while True:
         try:

@@ -9,8 +9,6 @@ from builder.entrypoint import script
 from builder.images import Found
 from builder.runtimes import StageRun
 
-JOB_LABEL = "estafette.job"
-
 SOCKET = "/var/run/docker.sock"
 """Where a container with the right to it finds the engine."""
 
@@ -21,7 +19,7 @@ CLIENT_INSIDE = "/dod/docker"
 
 
 def configuration(
-    stage: StageRun, found: Found, folder: Path, *, job: str, network: str, socket: str
+    stage: StageRun, found: Found, folder: Path, *, labels: dict[str, str], network: str, socket: str
 ) -> dict[str, Any]:
     """Return what the engine is asked to create; scripts and credentials are put into the folder.
 
@@ -49,7 +47,7 @@ def configuration(
     return {
         "Image": stage.image,
         "Env": _pairs(_about_image(stage, found) | dict(stage.environment)),
-        "Labels": {JOB_LABEL: job},
+        "Labels": labels,
         "HostConfig": host | {"Binds": binds},
         **place,
         **command,

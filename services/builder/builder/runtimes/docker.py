@@ -20,10 +20,12 @@ from yarl import URL
 from builder.engine import FAILURES, reason
 from builder.images import Found, Images
 from builder.runtimes import GRACE, ImageSource, Output, Say, StageError, StageRun, silent
-from builder.runtimes.configuring import JOB_LABEL, configuration
+from builder.runtimes.configuring import configuration
 
 STREAMS = {1: "stdout", 2: "stderr"}
 """By the number in the frames that the engine sends."""
+
+JOB_LABEL = "estafette.job"
 
 ANSWERS_WITHIN = 5.0
 """Seconds an engine has to say that it is there."""
@@ -104,7 +106,8 @@ class DockerRuntime:
         folder = Path(tempfile.mkdtemp(prefix="stage-", dir=self._scripts or stage.workspace.parent))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         network = await self._joined() if self._networked else ""
-        wanted = configuration(stage, found, folder, job=self._job, network=network, socket=self._socket())
+        labels = {JOB_LABEL: self._job}
+        wanted = configuration(stage, found, folder, labels=labels, network=network, socket=self._socket())
         creating = asyncio.ensure_future(self._engine.containers.create(wanted))
         held.push_async_callback(_delete, creating)
         container = await asyncio.shield(creating)  # cancelled in between, it would be there and nobody would know
