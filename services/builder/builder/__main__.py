@@ -53,6 +53,7 @@ def local(arguments: list[str]) -> int:
     """Run the manifest in this folder as the arguments say."""
     from builder.local import main  # noqa: PLC0415  it reads manifests, which no other builder needs
 
+    telemetry.configure(service="builder", log_level="error")
     return main(arguments)
 
 

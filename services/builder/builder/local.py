@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from estafette_common import telemetry
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest import secrets
@@ -48,7 +47,6 @@ class UnusableError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments of `estafette run` say, and return its exit code."""
-    telemetry.configure(service="builder", log_level="error")
     asked = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -157,7 +155,7 @@ def _env(given: Sequence[str]) -> Mapping[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not name:
-            raise UnusableError(f"--env {each}: write NAME=VALUE")
+            raise UnusableError("--env: write NAME=VALUE")
         if not equals:
             if (own := inherited().get(name)) is None:
                 raise UnusableError(f"--env {name}: this shell has no such variable; write {name}=VALUE")

@@ -1,5 +1,6 @@
 """`estafette run` in a checkout, as people use it."""
 
+import asyncio
 import base64
 import io
 import os
@@ -10,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
+import aiodocker
 import pytest
+from builder.local import main
 from builder.runtimes import docker
 from builder.terminal import Ink, duration
 from estafette_common.manifest import secrets
@@ -33,8 +36,6 @@ stages:
     - echo "it is ${ESTAFETTE_BUILD_STATUS}"
 """
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture
 def checkout(folder: Path) -> Path:
@@ -52,46 +53,57 @@ def environment(**variables: str) -> dict[str, str]:
     return inherited | variables
 
 
-@pytest.fixture
-def run(checkout: Path) -> Run:
-    """Run what a manifest says to its end."""
+class Result(NamedTuple):
+    """What a run ended with, and what it printed."""
 
-    def run(manifest: str, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    code: int
+    output: str
+    errors: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run what a manifest says to its end."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.delenv("ESTAFETTE_SECRET_KEY", raising=False)
+
+    def run(manifest: str, *arguments: str, **variables: str) -> Result:
         (checkout / ".estafette.yaml").write_text(manifest)
-        runtime = () if "--runtime" in arguments else ("--runtime", "process")
-        return subprocess.run(
-            [*COMMAND, *runtime, *arguments],
-            cwd=checkout,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        try:
+            code = main(["--runtime", "process", *arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capsys.readouterr())
 
     return run
 
 
-def lines(result: "subprocess.CompletedProcess[str]") -> list[str]:
+def lines(result: Result) -> list[str]:
     """Return what was printed, without durations."""
-    return [line.partition(" in ")[0] for line in result.stdout.splitlines()]
+    return [line.partition(" in ")[0] for line in result.output.splitlines()]
 
 
-def printed(result: "subprocess.CompletedProcess[str]") -> list[str]:
+def printed(result: Result) -> list[str]:
     """Return the lines that stages printed, but the echoes of commands."""
-    shown = [line.partition("│ ")[2] for line in result.stdout.splitlines() if "│ " in line]
+    shown = [line.partition("│ ")[2] for line in result.output.splitlines() if "│ " in line]
     return [line for line in shown if not line.startswith("> ")]
 
 
-def table(result: "subprocess.CompletedProcess[str]") -> list[list[str]]:
+def table(result: Result) -> list[list[str]]:
     """Return stage and status of each row of the table at the end."""
-    rows = result.stdout.partition("\nstage ")[2].splitlines()[1:-2]
+    rows = result.output.partition("\nstage ")[2].splitlines()[1:-2]
     return [row.split()[:2] for row in rows]
 
 
 def test_stages_run_in_the_checkout_as_it_is(run: Run, checkout: Path) -> None:
     result = run(TWO_STAGES)
 
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.code, result.errors) == (0, "")
     assert "not committed" in printed(result)
     assert (checkout / "product").read_text() == "built\n"
     assert {"▶ build  busybox:latest", "✔ build succeeded", "· tell skipped"} <= set(lines(result))
@@ -101,7 +113,7 @@ def test_stages_run_in_the_checkout_as_it_is(run: Run, checkout: Path) -> None:
 def test_a_failure_is_told_as_in_a_build_and_by_the_exit_code(run: Run) -> None:
     result = run(TWO_STAGES.replace("cat notes", "sh -c 'exit 3'"))
 
-    assert result.returncode == 1
+    assert result.code == 1
     assert {"failed with exit code 3", "it is failed"} <= set(printed(result))
     assert table(result) == [["build", "failed"], ["tell", "succeeded"]]
 
@@ -124,7 +136,7 @@ stages:
 def test_a_stage_for_failures_can_be_tried(run: Run) -> None:
     result = run(TWO_STAGES, "tell", "--status", "failed")
 
-    assert (result.returncode, printed(result)[2:]) == (0, ["it is failed"])
+    assert (result.code, printed(result)[2:]) == (0, ["it is failed"])
 
 
 def test_a_release_knows_its_target_and_action(run: Run) -> None:
@@ -145,7 +157,7 @@ releases:
     result = run(manifest, "--release", "production", "--action", "rollback")
 
     assert "production rollback acme/shop" in printed(result)
-    assert "does not clone" in result.stdout
+    assert "does not clone" in result.output
     assert "✔ release to production succeeded" in lines(result)
 
 
@@ -167,7 +179,7 @@ def test_what_cannot_be_run_ends_with_2_and_says_why(
 ) -> None:
     result = run(manifest, *arguments, DOCKER_HOST=f"unix://{checkout}/none.sock")
 
-    assert (result.returncode, why in result.stderr) == (2, True), result.stderr
+    assert (result.code, why in result.errors) == (2, True), result.errors
     assert not (checkout / "product").exists()
 
 
@@ -176,9 +188,9 @@ def test_a_dry_run_tells_which_stages_would_run_and_why(run: Run, checkout: Path
 
     result = run(broken, "--when-dry-run", "--branch", "feature")
 
-    assert result.returncode == 1
+    assert result.code == 1
     assert not (checkout / "product").exists()
-    rows = [line.split(maxsplit=2) for line in result.stdout.splitlines()[-3:]]
+    rows = [line.split(maxsplit=2) for line in result.output.splitlines()[-3:]]
     assert [row[:2] for row in rows] == [["build", "runs"], ["tell", "skipped"], ["odd", "fails"]]
     assert "status is 'succeeded'" in rows[1][2]
 
@@ -186,8 +198,8 @@ def test_a_dry_run_tells_which_stages_would_run_and_why(run: Run, checkout: Path
 def test_a_dry_run_can_tell_what_would_run_after_a_failure(run: Run) -> None:
     result = run(TWO_STAGES, "--when-dry-run", "--status", "failed")
 
-    assert result.returncode == 0
-    assert [line.split()[:2] for line in result.stdout.splitlines()[-2:]] == [["build", "skipped"], ["tell", "runs"]]
+    assert result.code == 0
+    assert [line.split()[:2] for line in result.output.splitlines()[-2:]] == [["build", "skipped"], ["tell", "runs"]]
 
 
 KEY = bytes(range(32))
@@ -204,33 +216,35 @@ stages:
 def test_a_secret_that_stays_closed_is_named(run: Run) -> None:
     result = run(SEALED)
 
-    assert "publish: TOKEN stays closed, no key was given" in result.stdout
+    assert "publish: TOKEN stays closed, no key was given" in result.output
     assert "it is closed-secret, of 13 characters" in printed(result)
 
 
 def test_a_secret_is_opened_with_the_servers_key_and_hidden(run: Run) -> None:
     result = run(SEALED, ESTAFETTE_SECRET_KEY=base64.b64encode(KEY).decode())
 
-    assert "stays closed" not in result.stdout
+    assert "stays closed" not in result.output
     assert "it is ***, of 7 characters" in printed(result)
 
 
 def test_a_secret_can_be_given_by_hand_and_is_hidden(run: Run) -> None:
     result = run(SEALED, "--env", "TOKEN", TOKEN="by-hand")
 
-    assert "stays closed" not in result.stdout
+    assert "stays closed" not in result.output
     assert "it is ***, of 7 characters" in printed(result)
 
 
 @contextmanager
-def running(checkout: Path, command: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
+def running(
+    checkout: Path, command: str, runtime: str = "process"
+) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
     """Start a stage that runs until it is ended, and has printed `began`."""
     manifest = (
         f"stages:\n  wait:\n    image: busybox\n    commands:\n    - |\n      {command}\n  after:\n    image: busybox\n"
     )
     (checkout / ".estafette.yaml").write_text(manifest + "    commands: [touch product]\n")
     process = subprocess.Popen(
-        [*COMMAND, "--runtime", "process"],
+        [*COMMAND, "--runtime", runtime],
         cwd=checkout,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -310,8 +324,13 @@ def test_durations_read_well() -> None:
     assert [duration(seconds) for seconds in (0.04, 59.9, 125)] == ["0.0 s", "59.9 s", "2 min 05 s"]
 
 
-async def test_containers_work_in_the_checkout_and_none_stays(run: Run, checkout: Path, engine: Any) -> None:
-    manifest = """\
+async def containers_of(engine: aiodocker.Docker, checkout: Path) -> list[str]:
+    """Return the containers that have the checkout."""
+    labelled = await engine.containers.list(all=True, filters={"label": [docker.JOB_LABEL]})
+    return [each.id for each in labelled if str(checkout) in [mount["Source"] for mount in each["Mounts"]]]
+
+
+SERVED = """\
 stages:
   test:
     image: busybox:latest
@@ -324,10 +343,24 @@ stages:
     - wget -q -O - http://page:8000/none 2>&1 | grep 404
     - cat notes > product
 """
-    result = run(manifest, "--runtime", "docker")
 
-    assert result.returncode == 0, result.stdout
+
+async def test_containers_work_in_the_checkout_and_none_stays(engine: aiodocker.Docker, checkout: Path) -> None:
+    (checkout / ".estafette.yaml").write_text(SERVED)
+    command = [*COMMAND, "--runtime", "docker"]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=checkout, capture_output=True, text=True, check=False)
+    result = Result(done.returncode, done.stdout, done.stderr)
+
+    assert (result.code, result.errors) == (0, ""), result.output
     assert (checkout / "product").read_text() == "not committed\n"
     assert table(result) == [["test", "succeeded"], ["page", "(service)"]]
-    for container in await engine.containers.list(all=True, filters={"label": [docker.JOB_LABEL]}):
-        assert str(checkout) not in [mount["Source"] for mount in container["Mounts"]]
+    assert await containers_of(engine, checkout) == []
+
+
+async def test_ctrl_c_leaves_no_container(engine: aiodocker.Docker, checkout: Path) -> None:
+    with running(checkout, "trap 'exit 0' TERM; echo began; while :; do sleep 0.1; done", "docker") as (process, _):
+        assert len(await containers_of(engine, checkout)) == 1
+        process.send_signal(signal.SIGINT)
+
+        assert await asyncio.to_thread(process.wait) == 130
+    assert await containers_of(engine, checkout) == []
