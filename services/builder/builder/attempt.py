@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from estafette_common.bus import subjects
@@ -26,6 +26,7 @@ from nats.aio.msg import Msg
 
 from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
+from builder.progress import Progress, kept
 from builder.reporting import Reporter
 from builder.running import Ended, Job, empty, refuse
 from builder.runtimes import StageRuntime, docker
@@ -111,21 +112,47 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
 async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> None:
     """Run the attempt and tell of it. `ending` is set once its end is sure, and has only to be told."""
     with doing(attempt.plan.job_name, {"traceparent": attempt.traceparent}):
-        empty(attempt.workspace)
+        earlier = _earlier(attempt)
         async with AsyncExitStack() as held:
             try:
                 values, refusal = secrets_of(attempt.plan, attempt.key), None
             except SecretError as error:
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
-            cloning = None if refusal else _clone(attempt, held)
+            cloning = None if refusal or earlier.kept else _clone(attempt, held)
             client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, settings, Masker(values))
-            if cloning is None or runtime is None:
+            if refusal or runtime is None:
                 await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
             else:
                 held.push_async_callback(runtime.close)
-                await _tell(teller, settings, _work(teller, attempt, runtime, cloning, client, ending))
+                job = _job(teller, attempt, runtime, earlier)
+                await _hear(client, attempt.plan, job, ending)
+                await _tell(teller, settings, _work(teller, job.run(cloning, kept=earlier.kept), runtime, ending))
+
+
+class _Earlier(NamedTuple):
+    """What earlier attempts left for this one."""
+
+    progress: Progress | None
+    """Where ends of stages are noted, if any stage may be passed over."""
+    kept: int
+    """How many stages need not be run again."""
+
+
+def _earlier(attempt: Attempt) -> _Earlier:
+    """Return what earlier attempts left. If that is nothing the workspace is emptied."""
+    stages = attempt.plan.stages
+    if not any(stage.resumable for stage in stages):
+        empty(attempt.workspace)
+        return _Earlier(None, 0)
+    progress = Progress(attempt.workspace.with_name("progress"))
+    finished = progress.read()
+    count = kept(stages, finished)
+    progress.keep(finished[:count])
+    if not count:
+        empty(attempt.workspace)
+    return _Earlier(progress, count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +202,8 @@ async def _refuse(teller: _Teller, ended: Ended) -> Ended:
     return ended
 
 
-async def _work(
-    teller: _Teller, attempt: Attempt, runtime: StageRuntime, cloning: Cloning, client: Client, ending: asyncio.Event
-) -> Ended:
-    """Run the job; return once nothing is left of it, while its log is still told."""
-    job = Job(
+def _job(teller: _Teller, attempt: Attempt, runtime: StageRuntime, earlier: _Earlier) -> Job:
+    return Job(
         attempt.plan,
         workspace=attempt.workspace,
         runtime=runtime,
@@ -187,25 +211,28 @@ async def _work(
         steps=teller.steps,
         masker=teller.masker,
         open_secrets=partial(_open, attempt),
+        progress=earlier.progress,
     )
 
-    def cancel(reason: str) -> None:
-        ending.set()
-        job.cancel(reason)
 
-    await _hear(client, attempt.plan, cancel)
-    ended = await job.run(cloning)
+async def _work(
+    teller: _Teller, job: Coroutine[Any, Any, Ended], runtime: StageRuntime, ending: asyncio.Event
+) -> Ended:
+    """Run the job; return once nothing is left of it, while its log is still told."""
+    ended = await job
     ending.set()
     teller.shipper.end(ended.outcome)
     await runtime.close()
     return ended
 
 
-async def _hear(client: Client, plan: Plan, cancel: Callable[[str], None]) -> None:
-    """Call `cancel` with the reason whenever somebody cancels the job, from now on while the client is connected."""
+async def _hear(client: Client, plan: Plan, job: Job, ending: asyncio.Event) -> None:
+    """Cancel the job when somebody asks for it, from now on while the client is connected."""
 
     async def canceled(message: Msg) -> None:
-        cancel(JobCancel.decode(message.data, message.headers or {}).reason)
+        cancel = JobCancel.decode(message.data, message.headers or {})  # answers to other jobs can be led here
+        ending.set()
+        job.cancel(cancel.reason)
 
     await client.subscribe(subjects.fill(JobCancel.SUBJECT, kind=plan.kind, job_id=plan.job_id), cb=canceled)
 

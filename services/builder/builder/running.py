@@ -21,6 +21,7 @@ from builder.lines import Lines
 from builder.masking import Masker
 from builder.places import Place
 from builder.preparing import Preparing
+from builder.progress import Progress
 from builder.resolving import Resolver
 from builder.runtimes import PreparedStage, StageError, StageRuntime
 from builder.services import Services
@@ -58,8 +59,10 @@ class Job:
         steps: Steps,
         masker: Masker,
         open_secrets: Callable[[str], str],
+        progress: Progress | None = None,
     ) -> None:
         self._plan = plan
+        self._progress = progress
         self._runtime = runtime
         self._shipper = shipper
         self._steps = steps
@@ -81,12 +84,13 @@ class Job:
         self._reason = self._reason or reason
         self._canceled.set()
 
-    async def run(self, cloning: Cloning | None) -> Ended:
+    async def run(self, cloning: Cloning | None, *, kept: int = 0) -> Ended:
         """Run all stages and return how the job ends: being cancelled by `cancel`, or running too long, are such ends.
 
-        Without `cloning` the workspace is as it is. When the task is cancelled, what runs is ended and nothing told.
+        Without `cloning` the workspace is as it is; the first `kept` stages are not run again, unless their conditions
+        do not hold any more. When the task is cancelled, what runs is ended and nothing told.
         """
-        work = asyncio.ensure_future(self._all(cloning))
+        work = asyncio.ensure_future(self._all(cloning, kept))
         canceled = asyncio.ensure_future(self._canceled.wait())
         try:
             await asyncio.wait([work, canceled], timeout=self._plan.timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -113,13 +117,19 @@ class Job:
             _tell_all(stage, Step(stage.name, stage.auto_injected), self._steps.cancel)
         return ended
 
-    async def _all(self, cloning: Cloning | None) -> None:
-        self._look_ahead()
+    async def _all(self, cloning: Cloning | None, kept: int) -> None:
+        if not kept:
+            self._look_ahead()
         self._info()
         if cloning is not None:
             await self._clone(cloning)
+        for _ in range(kept):
+            self._keep(self._left.popleft())
         while self._left:
-            await self._stage(self._left.popleft())
+            stage = self._left.popleft()
+            await self._stage(stage)
+            if self._progress is not None:
+                self._progress.add(stage.name, self._steps.statuses[-1])
 
     @property
     def _status(self) -> str:
@@ -149,6 +159,14 @@ class Job:
             self._steps.fail(step, str(error))
         else:
             self._steps.succeed(step)
+
+    def _keep(self, stage: PlannedStage) -> None:
+        """Tell of a stage that an earlier attempt finished."""
+        step = Step(stage.name, stage.auto_injected)
+        with suppress(_FailedError):
+            if self._is_due(stage, step):
+                self._shipper.line(step.place, "succeeded in an earlier attempt and is resumable: not run again")
+                self._steps.succeed(step)
 
     async def _stage(self, stage: PlannedStage) -> None:
         """Run a stage at the top: its services, and then itself or what it holds."""

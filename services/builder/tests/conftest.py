@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiodocker
 import nats
@@ -37,6 +39,8 @@ class Machine:
 
     def __init__(self, root: Path, nats_server: NatsServer, jetstream: JetStreamContext) -> None:
         self.root = root
+        self.job_id = str(uuid4().int >> 65)
+        """Of the job that is meant where none is named; no other test's, for all share one container engine."""
         self.jobs_folder = root / "jobs"
         self.socket = root / "host.sock"
         self.runtime = LocalRuntime(self.socket)
@@ -83,7 +87,7 @@ class Machine:
         return Plan(
             **{
                 "kind": Kind.BUILD,
-                "job_id": "1",
+                "job_id": self.job_id,
                 "repository": Repository(source="github.com", owner="acme", name="shop"),
                 "branch": "main",
                 "revision": self.revision,
@@ -99,28 +103,37 @@ class Machine:
         await self.runtime.start(JobSpec(plan=plan, key=KEY, traceparent=""))
         return plan
 
-    def pid(self, job_id: str = "1") -> int:
-        """Return the process of the job's builder."""
-        return int((self.jobs_folder / f"build-{job_id}/pid").read_text().split()[0])
+    @property
+    def job_folder(self) -> Path:
+        """The folder of the job."""
+        return self.jobs_folder / f"build-{self.job_id}"
 
-    async def finished(self, job_id: str = "1", *, within: float = 20) -> JobFinished:
+    def subject(self, event: str) -> str:
+        """Return the subject of an event in the life of the job."""
+        return f"job.build.{self.job_id}.{event}"
+
+    def pid(self) -> int:
+        """Return the process of the job's builder."""
+        return int((self.job_folder / "pid").read_text().split()[0])
+
+    async def finished(self, job_id: str = "", *, within: float = 20) -> JobFinished:
         async def look() -> JobFinished:
-            message = await self._jetstream.get_last_msg("JOBS", f"job.build.{job_id}.finished")
+            message = await self._jetstream.get_last_msg("JOBS", f"job.build.{job_id or self.job_id}.finished")
             return JobFinished.decode(message.data or b"", {})
 
         return await eventually(look, within=within)
 
-    async def chunks(self, job_id: str = "1") -> list[LogChunk]:
+    async def chunks(self, job_id: str = "") -> list[LogChunk]:
         """Return the chunks of a job's log as they lie in the stream."""
         last = (await self._jetstream.stream_info("LOGS")).state.last_seq
         messages = [await self._jetstream.get_msg("LOGS", sequence) for sequence in range(1, last + 1)]
         chunks = [LogChunk.decode(message.data or b"") for message in messages]
-        return [chunk for chunk in chunks if chunk.job_id == job_id]
+        return [chunk for chunk in chunks if chunk.job_id == (job_id or self.job_id)]
 
-    async def entries(self, *, attempt: int = 1, job_id: str = "1") -> list[Entry]:
+    async def entries(self, *, attempt: int = 1, job_id: str = "") -> list[Entry]:
         return [entry for chunk in await self.chunks(job_id) if chunk.attempt == attempt for entry in chunk.entries]
 
-    async def printed(self, stage: str, *, attempt: int = 1, stream: str = "", job_id: str = "1") -> list[str]:
+    async def printed(self, stage: str, *, attempt: int = 1, stream: str = "", job_id: str = "") -> list[str]:
         """Return the lines of a stage but the echoes of its commands."""
         entries = await self.entries(attempt=attempt, job_id=job_id)
         lines = [entry for entry in entries if isinstance(entry, Line) and entry.stage == stage]
@@ -201,4 +214,5 @@ async def docker_machine(idle_machine: Any, engine: aiodocker.Docker) -> AsyncIt
     yield idle_machine
     for container in await engine.containers.list(all=True, filters={"label": [docker.JOB_LABEL]}):
         if any(str(idle_machine.root) in mount["Source"] for mount in container["Mounts"]):
-            await container.delete(force=True)
+            with suppress(aiodocker.DockerError):  # its builder may be faster
+                await container.delete(force=True)

@@ -216,7 +216,7 @@ async def test_a_clone_is_stopped_with_its_job(machine: Any) -> None:
         await machine.start(stage("test", "true"), clone_url=url)
         await arrived.wait()
 
-        await machine.runtime.remove("build-1")
+        await machine.runtime.remove(machine.job_folder.name)
 
         await eventually(lambda: not any(url in command for command in _commands()), within=3)
 

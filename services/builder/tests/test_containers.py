@@ -80,7 +80,7 @@ async def test_a_container_has_the_stages_variables_and_none_of_the_builder(dock
 
 
 async def test_a_secret_is_not_in_the_arguments_of_any_process(docker_machine: Any) -> None:
-    go = docker_machine.jobs_folder / "build-1/workspace/go"
+    go = docker_machine.job_folder / "workspace/go"
     sealed = secrets.encrypt("hunter2-hunter2", key=docker_machine.key)
     waiting = stage("wait", "echo began", "until [ -e go ]; do sleep 0.05; done", env={"TOKEN": sealed})
     await docker_machine.start(waiting)
@@ -139,7 +139,7 @@ async def test_an_image_without_a_tag_is_described_as_the_latest(docker_machine:
 async def test_containers_of_a_dead_builder_are_gone_before_the_next_attempt(
     docker_machine: Any, engine: aiodocker.Docker
 ) -> None:
-    go = docker_machine.jobs_folder / "build-1/workspace/go"
+    go = docker_machine.job_folder / "workspace/go"
     await docker_machine.start(stage("wait", "echo began", "until [ -e go ]; do sleep 0.05; done"))
     await eventually(lambda: docker_machine.says("wait", "began"))
     [first] = await containers(engine, docker_machine)
@@ -156,7 +156,7 @@ async def test_a_job_that_is_removed_leaves_no_container(docker_machine: Any, en
     await docker_machine.start(stage("wait", "echo began", "sleep 600"))
     await eventually(lambda: docker_machine.says("wait", "began"))
 
-    await docker_machine.runtime.remove("build-1")
+    await docker_machine.runtime.remove(docker_machine.job_folder.name)
 
     await eventually(lambda: _none(engine, docker_machine))
 
@@ -170,7 +170,7 @@ async def test_a_stage_that_is_asked_to_stop_does_so_at_once(docker_machine: Any
     await eventually(lambda: docker_machine.says("wait", "began"))
 
     began = time.monotonic()
-    await docker_machine.runtime.remove("build-1")
+    await docker_machine.runtime.remove(docker_machine.job_folder.name)
 
     assert time.monotonic() - began < 5
 
@@ -180,7 +180,7 @@ async def test_a_builder_that_is_given_up_leaves_no_container(idle_machine: Any,
     await idle_machine.start(stage("wait", "echo began", "sleep 600"))
     await eventually(lambda: idle_machine.says("wait", "began"))
     os.kill(idle_machine.pid(), signal.SIGKILL)
-    await eventually((idle_machine.jobs_folder / "build-1/done").exists)
+    await eventually((idle_machine.job_folder / "done").exists)
 
     try:
         await eventually(lambda: _none(engine, idle_machine), within=3)

@@ -67,14 +67,14 @@ def flooded_machine(request: pytest.FixtureRequest) -> Any:
 
 
 async def test_two_million_lines_are_all_there_and_the_builder_stays_small(
-    flooded_machine: Any, jetstream: JetStreamContext, folder: Path
+    flooded_machine: Any, jetstream: JetStreamContext
 ) -> None:
     plan = await flooded_machine.start(stage(f"seq 1 {FLOOD}"))
     pid, memory = flooded_machine.pid(), [0]
 
     async def is_done() -> bool:
         memory.append(peak_memory(pid))
-        return (folder / "jobs/build-1/done").exists()
+        return Path(flooded_machine.job_folder, "done").exists()
 
     await eventually(is_done, within=90)
 
@@ -133,7 +133,7 @@ async def test_nats_may_be_away_for_half_a_minute_of_much_output(
 
     nats_server.stop(signal.SIGKILL)
     (folder / "go").touch()
-    await eventually(lambda: _has_ended(folder), within=AWAY + 20)
+    await eventually(lambda: _has_ended(machine), within=AWAY + 20)
     memory = peak_memory(pid)
     nats_server.start()
 
@@ -142,6 +142,6 @@ async def test_nats_may_be_away_for_half_a_minute_of_much_output(
     assert 0 < memory < MOST_MEMORY
 
 
-async def _has_ended(folder: Path) -> bool:
+async def _has_ended(machine: Any) -> bool:
     """Return whether no stage runs any more."""
-    return (folder / "jobs/build-1/groups").read_text() == ""
+    return Path(machine.job_folder, "groups").read_text() == ""

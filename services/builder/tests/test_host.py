@@ -88,7 +88,7 @@ async def test_the_key_of_a_job_is_for_its_owner_alone(machine: Any) -> None:
     await machine.start(stage("test", "true"))
     await machine.finished()
 
-    assert (machine.jobs_folder / "build-1/key").stat().st_mode & 0o777 == 0o600
+    assert (machine.job_folder / "key").stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_second_host_on_the_same_folder_gives_up(machine: Any) -> None:
@@ -119,7 +119,7 @@ async def test_a_builder_that_ended_while_there_was_no_host_is_not_started_again
     machine.stop_host(signal.SIGKILL)
     (folder / "go").touch()
     await machine.finished()
-    await eventually((machine.jobs_folder / "build-1/done").exists)
+    await eventually((machine.job_folder / "done").exists)
 
     await machine.start_host()
 
@@ -146,7 +146,7 @@ async def test_another_process_that_got_the_number_of_a_dead_builder_is_not_take
     await eventually(lambda: machine.says("wait", "began"))
     machine.stop_host(signal.SIGKILL)
     os.kill(machine.pid(), signal.SIGKILL)
-    (machine.jobs_folder / "build-1/pid").write_text(f"{os.getpid()} 1")
+    (machine.job_folder / "pid").write_text(f"{os.getpid()} 1")
     (folder / "go").touch()
 
     await machine.start_host()
@@ -160,11 +160,11 @@ async def test_a_folder_without_a_builder_is_repaired_at_the_start(idle_machine:
     await idle_machine.finished()
     idle_machine.stop_host()
     for name in ("attempt", "pid", "done", "groups"):
-        (idle_machine.jobs_folder / f"build-1/{name}").unlink(missing_ok=True)
+        (idle_machine.job_folder / name).unlink(missing_ok=True)
 
     await idle_machine.start_host()
 
-    await eventually((idle_machine.jobs_folder / "build-1/done").exists)
+    await eventually((idle_machine.job_folder / "done").exists)
 
 
 async def test_a_builder_that_dies_ever_again_is_given_up(idle_machine: Any, folder: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_builder_that_dies_ever_again_is_given_up(idle_machine: Any, fol
         await eventually(partial(idle_machine.says, "wait", "began", attempt=attempt))
         os.kill(idle_machine.pid(), signal.SIGKILL)
 
-    await eventually((idle_machine.jobs_folder / "build-1/done").exists)
+    await eventually((idle_machine.job_folder / "done").exists)
     assert [job.alive for job in await idle_machine.runtime.jobs()] == [False]
 
 
@@ -199,8 +199,8 @@ async def test_a_builder_that_is_asked_to_stop_tells_no_end_and_is_started_again
 
     assert (await machine.finished()).attempt == 2
     subjects = [subject for subject, _ in await machine.messages("JOBS")]
-    assert subjects.count("job.build.1.finished") == 1
-    assert subjects.count("job.build.1.started") == 2
+    assert subjects.count(machine.subject("finished")) == 1
+    assert subjects.count(machine.subject("started")) == 2
 
 
 async def test_removing_a_job_that_never_was_is_nothing(machine: Any) -> None:
@@ -227,13 +227,13 @@ async def test_a_folder_that_was_removed_in_part_hides_no_other(machine: Any) ->
     await machine.finished()
     (machine.jobs_folder / "build-2/workspace").mkdir(parents=True)
 
-    assert "build-1" in [job.name for job in await machine.runtime.jobs()]
+    assert machine.job_folder.name in [job.name for job in await machine.runtime.jobs()]
 
 
 async def test_jobs_start_while_another_is_being_removed(machine: Any) -> None:
     await machine.start(stage("wait", "trap '' TERM; echo began; while :; do sleep 1; done"))
     await eventually(lambda: machine.says("wait", "began"))
-    removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
+    removing = asyncio.ensure_future(machine.runtime.remove(machine.job_folder.name))
     await asyncio.sleep(0)
 
     began = time.monotonic()
@@ -248,7 +248,7 @@ async def test_a_job_that_is_being_removed_is_not_started_beside_itself(machine:
     stubborn = stage("wait", f"trap 'touch {folder}/asked' TERM; echo began; while :; do sleep 0.1 || true; done")
     await machine.start(stubborn)
     await eventually(lambda: machine.says("wait", "began"))
-    removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
+    removing = asyncio.ensure_future(machine.runtime.remove(machine.job_folder.name))
     await eventually((folder / "asked").exists)
 
     with pytest.raises(RuntimeUnavailableError, match="being removed"):
@@ -262,7 +262,7 @@ async def test_a_removal_goes_on_when_the_host_is_killed(machine: Any, folder: P
     stubborn = stage("wait", f"trap 'touch {folder}/asked' TERM; echo began; while :; do sleep 0.1 || true; done")
     await machine.start(stubborn)
     await eventually(lambda: machine.says("wait", "began"))
-    removing = asyncio.ensure_future(machine.runtime.remove("build-1"))
+    removing = asyncio.ensure_future(machine.runtime.remove(machine.job_folder.name))
     await eventually((folder / "asked").exists)
 
     machine.stop_host(signal.SIGKILL)
@@ -316,7 +316,7 @@ async def test_git_of_a_dead_builder_is_gone_before_the_next_attempt_clones(mach
 
 def fetching_session(machine: Any) -> int:
     """Return the session in which git asks a server; 0 if none does."""
-    session = int((machine.jobs_folder / "build-1/groups").read_text())
+    session = int((machine.job_folder / "groups").read_text())
     return session if any("git-remote" in name for name in session_members(session)) else 0
 
 

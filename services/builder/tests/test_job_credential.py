@@ -39,7 +39,7 @@ async def test_a_job_tells_all_with_its_own_credential(machine: Any, nats_server
 
     assert (await machine.finished()).outcome is Outcome.SUCCEEDED
     assert await machine.printed("test") == ["hello"]
-    file = machine.jobs_folder / "build-1" / "nats.creds"
+    file = machine.job_folder / "nats.creds"
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -68,7 +68,7 @@ async def test_an_answer_that_another_job_leads_to_its_cancel_changes_nothing(
         inbox_prefix=inbox(Kind.BUILD, "2"),
     )
 
-    await other.publish("log.build.2", b"", reply="job.build.1.cancel")
+    await other.publish("log.build.2", b"", reply=machine.subject("cancel"))
     await other.request("log.build.2", b"", timeout=2)
     await other.close()
     (folder / "go").touch()

@@ -57,7 +57,7 @@ async def test_what_a_job_tells_belongs_to_the_trace_of_its_request(
 ) -> None:
     await asyncio.to_thread(run(idle_machine.plan(stage("test", "true"))).wait)
 
-    for stream, subject in (("JOBS", "job.build.1.finished"), ("LOGS", "log.build.1")):
+    for stream, subject in (("JOBS", idle_machine.subject("finished")), ("LOGS", f"log.build.{idle_machine.job_id}")):
         message = await jetstream.get_last_msg(stream, subject)
         assert message.headers["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
 
@@ -72,7 +72,7 @@ async def test_a_builder_that_is_asked_to_stop_exits_so_that_it_is_started_again
     builder.send_signal(signal.SIGTERM)
 
     assert await asyncio.to_thread(builder.wait) != 0
-    assert "job.build.1.finished" not in [subject for subject, _ in await idle_machine.messages("JOBS")]
+    assert idle_machine.subject("finished") not in [subject for subject, _ in await idle_machine.messages("JOBS")]
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
 

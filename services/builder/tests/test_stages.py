@@ -67,7 +67,7 @@ async def test_a_builder_gives_signs_of_life(idle_machine: Any, folder: Path) ->
     await idle_machine.start(stage("wait", f"until [ -e {folder}/go ]; do sleep 0.05; done"))
 
     async def beats() -> int:
-        return [subject for subject, _ in await idle_machine.messages("JOBS")].count("job.build.1.heartbeat")
+        return [subject for subject, _ in await idle_machine.messages("JOBS")].count(idle_machine.subject("heartbeat"))
 
     await eventually(lambda: _at_least(beats, 3))
     (folder / "go").touch()
@@ -278,7 +278,7 @@ async def test_a_flood_of_lines_comes_through_whole_while_nats_is_away(
     await eventually(lambda: machine.says("flood", "began"))
     nats_server.stop(signal.SIGKILL)
     (folder / "go").touch()
-    group = int((machine.jobs_folder / "build-1/groups").read_text())
+    group = int((machine.job_folder / "groups").read_text())
     await eventually(lambda: not _runs(group))
     nats_server.start()
 
