@@ -36,8 +36,9 @@ class Found:
 class Images:
     """Pulls the images of a job, each by one at a time, and as its stages need them."""
 
-    def __init__(self, engine: aiodocker.Docker) -> None:
+    def __init__(self, engine: aiodocker.Docker, *, told_every: float = TOLD_EVERY) -> None:
         self._engine = engine
+        self._told_every = told_every
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._listeners: defaultdict[str, list[Say]] = defaultdict(list)
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -106,7 +107,7 @@ class Images:
         began = time.monotonic()
         login = source.login
         auth = {"username": login.username, "password": login.password} if login is not None else None
-        pulling = Pulling(source.reference, now=began)
+        pulling = Pulling(source.reference, now=began, told_every=self._told_every)
         async for event in self._engine.images.pull(reference.to_pull, auth=auth, stream=True):
             if line := pulling.line(event, now=time.monotonic()):
                 self._say(source, line)
@@ -129,10 +130,14 @@ class Images:
 
 
 class Pulling:
-    """Folds what the engine says of a pull, several times a second, to lines for people. Times are monotonic."""
+    """Folds what the engine says of a pull, several times a second, to lines for people; none where it is quick.
 
-    def __init__(self, image: str, *, now: float) -> None:
+    Times are in seconds of the monotonic clock.
+    """
+
+    def __init__(self, image: str, *, now: float, told_every: float = TOLD_EVERY) -> None:
         self._image = image
+        self._told_every = told_every
         self._began = self._told = now
         self._layers: dict[str, tuple[int, int]] = {}
         """Bytes that are there, and all, by id."""
@@ -140,7 +145,7 @@ class Pulling:
     def line(self, event: dict[str, Any], *, now: float) -> str:
         """Take an event; return the line to say now, if any."""
         self._take(event)
-        if now < self._told + TOLD_EVERY:
+        if now < self._told + self._told_every:
             return ""
         self._told = now
         done, total = (sum(sizes) / MEGABYTE for sizes in zip((0, 0), *self._layers.values(), strict=True))
@@ -148,9 +153,11 @@ class Pulling:
         return f"pulling {self._image}: {how_far if total else 'waiting for the registry'}"
 
     def last_line(self, *, now: float) -> str:
-        """Return the line to say at the end, if anything came."""
+        """Return the line to say at the end, if there was any before."""
+        if self._told == self._began:
+            return ""
         total = sum(size for _, size in self._layers.values())
-        return f"pulled {self._image}: {total / MEGABYTE:.1f} MB in {now - self._began:.1f} s" if self._layers else ""
+        return f"pulled {self._image}: {total / MEGABYTE:.1f} MB in {now - self._began:.1f} s"
 
     def _take(self, event: dict[str, Any]) -> None:
         layer, detail = event.get("id", ""), event.get("progressDetail") or {}

@@ -429,21 +429,24 @@ def test_a_long_pull_says_now_and_then_how_far_it_is() -> None:
     assert pulling.last_line(now=121.5) == "pulled golang:1.22: 100.0 MB in 21.5 s"
 
 
-def test_a_pull_that_brings_nothing_says_nothing() -> None:
+def test_a_quick_pull_says_nothing() -> None:
     pulling = Pulling("golang:1.22", now=100.0)
-    pulling.line({"status": "Status: Image is up to date for golang:1.22"}, now=100.2)
 
-    assert pulling.last_line(now=100.3) == ""
+    assert pulling.line(downloading("a", 10_000_000, 40_000_000), now=104.0) == ""
+    assert pulling.last_line(now=104.9) == ""
 
 
 async def test_a_pull_is_told_to_who_waits_for_it(shelf: Shelf) -> None:
     image = await shelf.publish("acme/shop:1", uuid.uuid4().hex)
     said: list[str] = []
-    pulled = Images(shelf.engine)
+    pulled = Images(shelf.engine, told_every=0.0)
     await pulled.get(ImageSource(image, shelf.login), said.append)
+    count = len(said)
     await pulled.get(ImageSource(image, shelf.login), said.append)
 
-    assert [line.partition(": ")[0] for line in said] == [f"pulled {image}"]
+    assert said[0].startswith(f"pulling {image}: ")
+    assert said[-1].startswith(f"pulled {image}: ")
+    assert len(said) == count
 
 
 # --- references ------------------------------------------------------------------------------------------------------
