@@ -1,4 +1,4 @@
-"""The file of a server's configuration: its credentials, and the images that it trusts with them.
+"""The file of a server's configuration: credentials, the images that it trusts with them, where containers run.
 
 It has the shape of the reference's, so that one file can be used as it is; its other sections have no effect here.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from estafette_common.jobs.plan import OwnEngine
 from estafette_common.manifest import secrets
 from estafette_common.manifest.findings import Findings, ManifestError
 from estafette_common.manifest.nodes import Nodes, is_null
@@ -19,7 +20,6 @@ from estafette_common.triggers import patterns
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 ELSEWHERE = (
-    "apiServer",
     "auth",
     "buildControl",
     "catalog",
@@ -31,7 +31,12 @@ ELSEWHERE = (
 )
 """Sections of the reference's file that are set otherwise here, or not at all."""
 
-SECTIONS = ("credentials", "trustedImages", "clearDefaultTrustedImages", *ELSEWHERE)
+SECTIONS = ("apiServer", "credentials", "trustedImages", "clearDefaultTrustedImages", *ELSEWHERE)
+
+ENGINES = "dockerConfigPerOperatingSystem"
+"""Of `apiServer`, whose other parts are set otherwise here."""
+
+OWN_ENGINE, SHARED_ENGINE = "dind", "dod"
 
 ALLOW_LISTS = {
     "allowedPipelines": "allowed_pipelines",
@@ -80,6 +85,8 @@ class ServerConfig:
 
     credentials: tuple[Credential, ...] = ()
     trusted_images: tuple[TrustedImage, ...] = ()
+    own_engine: OwnEngine | None = None
+    """Of each job; none for that of its builder's machine."""
 
 
 NOTHING_TRUSTED = ServerConfig()
@@ -132,7 +139,29 @@ class _Reader:
             known = {image.path for image in images}
             images += [image for image in BY_DEFAULT if image.path not in known]
         credentials = [self._credential(item, path) for path, item in self._items(fields, "credentials")]
-        return ServerConfig(credentials=tuple(credentials), trusted_images=tuple(images))
+        own_engine = self._own_engine(fields["apiServer"]) if "apiServer" in fields else None
+        return ServerConfig(tuple(credentials), tuple(images), own_engine)
+
+    def _own_engine(self, node: Node) -> OwnEngine | None:
+        """Return what is said about the engine of Linux, if that is one for each job."""
+        path = f"apiServer.{ENGINES}"
+        for name, systems, _ in self._nodes.entries(node, "apiServer", strict=True):
+            for system, engine, _ in self._nodes.entries(systems, path, strict=True) if name == ENGINES else ():
+                if system == "linux":
+                    return self._engine(engine, f"{path}.linux")
+        return None
+
+    def _engine(self, node: Node, path: str) -> OwnEngine | None:
+        known = ("runType", "mtu", "bip", "networks", "registryMirror")
+        fields = self._nodes.fields(node, path, known, strict=True)
+        kind, bip, mirror = (
+            self._nodes.text(fields[key], f"{path}.{key}", strict=True) if key in fields else ""
+            for key in ("runType", "bip", "registryMirror")
+        )
+        if kind not in {OWN_ENGINE, SHARED_ENGINE}:
+            self._findings.error("run-type", f"{path}.runType", f"must be {OWN_ENGINE} or {SHARED_ENGINE}")
+        mtu = self._nodes.integer(fields["mtu"], f"{path}.mtu") if "mtu" in fields else 0
+        return OwnEngine(mtu=mtu, bip=bip, registry_mirror=mirror) if kind == OWN_ENGINE else None
 
     def _items(self, fields: dict[str, Node], section: str) -> Iterator[tuple[str, Node]]:
         if section in fields:

@@ -18,9 +18,9 @@ FORGE_TOKENS = {"github.com": "github-api-token"}
 
 
 def grant(plan: Plan, server: ServerConfig, *, may_open: Callable[[Credential], bool]) -> Plan:
-    """Return the plan with the credentials and trusted images that its stages use and may use, secrets as they are.
+    """Return the plan with the credentials and trusted images that its stages use and may use, and with its engine.
 
-    A credential goes without saying to none whose pipeline may not open each of its secrets.
+    A credential with a secret that the pipeline may not open is left out.
     """
     pipeline = plan.repository.pipeline
     variables = job_variables(plan, status="succeeded", started_at=ANY_TIME)
@@ -29,6 +29,7 @@ def grant(plan: Plan, server: ServerConfig, *, may_open: Callable[[Credential], 
     credentials = trust.granted(
         (*server.credentials, *_of_the_forge(plan)), images, pipeline=pipeline, branch=plan.branch
     )
+    plan = plan.model_copy(update={"own_engine": server.own_engine})
     return trust.into_plan(plan, images, [each for each in credentials if may_open(each)])
 
 

@@ -9,7 +9,7 @@ import pytest
 from estafette_common.github.client import GithubClient
 from estafette_common.github.settings import GithubSettings
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedService, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import OwnEngine, Plan, PlannedService, PlannedStage, Repository, Version
 from estafette_common.manifest import secrets
 from manifest_planner.config import BY_DEFAULT, ConfigError, ServerConfig, load, read
 from manifest_planner.sealing import Sealer
@@ -89,6 +89,17 @@ def test_the_shape_is_that_of_the_reference() -> None:
         "region": "europe-west1",
         "defaults": {"replicas": 2, "container": {"port": 8080}, "canary": False, "labels": ["a", 1.5, None]},
     }
+
+
+def test_each_job_may_have_an_engine_of_its_own() -> None:
+    engines = "apiServer: {baseURL: x, dockerConfigPerOperatingSystem: {windows: {}, linux: {%s}}}"
+    own = server(engines % "runType: dind, mtu: 1460, bip: 192.168.1.1/24, registryMirror: http://mirror, networks: []")
+
+    expected = OwnEngine(mtu=1460, bip="192.168.1.1/24", registry_mirror="http://mirror")
+    assert own.own_engine == granted(own, "golang:1.22").own_engine == expected
+    assert server(engines % "runType: dod").own_engine is None
+    [problem] = problems(engines % "mtu: 1460")
+    assert problem.endswith("apiServer.dockerConfigPerOperatingSystem.linux.runType: must be dind or dod")
 
 
 def test_images_of_the_reference_are_trusted_unless_the_file_says_otherwise() -> None:

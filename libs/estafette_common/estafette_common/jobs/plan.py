@@ -93,6 +93,17 @@ class PlannedStage(_Frozen):
     """Whether a later attempt of the job may pass over it, once it succeeded and the workspace was kept."""
 
 
+class OwnEngine(_Frozen):
+    """A Docker Engine that a builder starts for its job alone, inside its own container."""
+
+    mtu: int = 0
+    """Bytes of the largest packet in its networks; 0 for what it takes itself."""
+    bip: str = ""
+    """Address and size of its network: `192.168.1.1/24`; empty for what it takes itself."""
+    registry_mirror: str = ""
+    """URL of a registry that is asked before Docker Hub."""
+
+
 class Plan(_Frozen):
     """What a builder runs. Secrets in it are envelopes sealed with the job's own key (`manifest.secrets`)."""
 
@@ -123,6 +134,8 @@ class Plan(_Frozen):
     """That stages of the job may use, with their rights; each a `manifest.trust.TrustedImage` as JSON."""
     credentials: tuple[dict[str, Any], ...] = ()
     """That the job may use, their secrets sealed; each a `manifest.trust.Credential` as JSON."""
+    own_engine: OwnEngine | None = None
+    """Where containers run if the builder is alone in its container; else in the engine that is there."""
 
     @property
     def job_name(self) -> str:

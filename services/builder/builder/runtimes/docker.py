@@ -211,10 +211,10 @@ async def _attach(engine: aiodocker.Docker, container: DockerContainer) -> Async
         yield stream
 
 
-async def connect() -> aiodocker.Docker | None:
-    """Return a connection to the engine at its usual place (or DOCKER_HOST), or nothing when none answers."""
+async def connect(address: str | None = None) -> aiodocker.Docker | None:
+    """Return a connection to the engine at its usual place (or DOCKER_HOST), or an address; nothing if none answers."""
     try:
-        engine = aiodocker.Docker()
+        engine = aiodocker.Docker(address)
     except (ValueError, AssertionError):  # it asserts that there is a place to look
         return None
     try:
