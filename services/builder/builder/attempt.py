@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,14 +95,11 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
     for signal_of_end in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_of_end, stop)
     try:
-        async with asyncio.timeout(attempt.plan.timeout + TELL_WITHIN) as limit:
-            await work
+        await work
     except asyncio.CancelledError:
         log.warning("stopped before the end", job=attempt.plan.job_name, attempt=attempt.number)
         return STOPPED
-    except TimeoutError:
-        if not limit.expired():
-            raise
+    except _GaveUpError:
         log.warning("NATS was away until the job's limit", job=attempt.plan.job_name, attempt=attempt.number)
         return 0
     log.info("job ended", job=attempt.plan.job_name, attempt=attempt.number)
@@ -119,16 +116,34 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
             except SecretError as error:
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
             cloning = None if refusal or earlier.kept else _clone(attempt, held)
-            client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
+            async with _giving_up_after(attempt.plan.timeout):
+                client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, settings, Masker(values))
-            if refusal or runtime is None:
-                await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
-            else:
-                held.push_async_callback(runtime.close)
-                job = _job(teller, attempt, runtime, earlier)
-                await _hear(client, attempt.plan, job, ending)
-                await _tell(teller, settings, _work(teller, job.run(cloning, kept=earlier.kept), runtime, ending))
+            async with _giving_up_after(attempt.plan.timeout + TELL_WITHIN):
+                if refusal or runtime is None:
+                    await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
+                else:
+                    held.push_async_callback(runtime.close)
+                    job = _job(teller, attempt, runtime, earlier)
+                    await _hear(client, attempt.plan, job, ending)
+                    await _tell(teller, settings, _work(teller, job.run(cloning, kept=earlier.kept), runtime, ending))
+
+
+class _GaveUpError(Exception):
+    """The time of the job was over, and NATS away."""
+
+
+@asynccontextmanager
+async def _giving_up_after(seconds: float) -> AsyncIterator[None]:
+    """Let what takes longer end with _GaveUpError."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise _GaveUpError from None
 
 
 class _Earlier(NamedTuple):

@@ -1,6 +1,8 @@
 """What a stage may print: very much, very long lines, anything but text; and NATS may be away meanwhile."""
 
+import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from estafette_common.bus.messages.logs import End, Line, LogChunk
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan, PlannedStage
 from estafette_common.manifest import secrets
-from estafette_local.servers import NatsServer
+from estafette_local.servers import NatsServer, free_port
 from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 
@@ -74,7 +76,7 @@ async def test_two_million_lines_are_all_there_and_the_builder_stays_small(
 
     async def is_done() -> bool:
         memory.append(peak_memory(pid))
-        return Path(flooded_machine.job_folder, "done").exists()
+        return bool((flooded_machine.job_folder / "done").exists())
 
     await eventually(is_done, within=90)
 
@@ -144,4 +146,51 @@ async def test_nats_may_be_away_for_half_a_minute_of_much_output(
 
 async def _has_ended(machine: Any) -> bool:
     """Return whether no stage runs any more."""
-    return Path(machine.job_folder, "groups").read_text() == ""
+    return bool((machine.job_folder / "groups").read_text() == "")
+
+
+IMPATIENT = """
+import runpy, builder.attempt
+builder.attempt.TELL_WITHIN = 0.5
+runpy.run_module("builder", run_name="__main__")
+"""
+
+
+async def run_alone(machine: Any, plan: Plan, **settings: str) -> asyncio.subprocess.Process:
+    """Start a builder that waits half a second after the job's limit until it gives up."""
+    (machine.root / "plan.json").write_text(plan.model_dump_json())
+    (machine.root / "key").write_bytes(machine.key)
+    files = {name: str(machine.root / file) for name, file in (("plan_file", "plan.json"), ("key_file", "key"))}
+    environment = machine.environment(workspace=str(machine.root / "workspace"), **files, **settings)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", IMPATIENT, "run", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def test_a_builder_gives_up_when_nats_is_not_there_until_the_jobs_limit(idle_machine: Any) -> None:
+    plan = idle_machine.plan(stage("echo never"), timeout=0.5)
+    builder = await run_alone(idle_machine, plan, nats_url=f"nats://127.0.0.1:{free_port()}")
+
+    _, said = await builder.communicate()
+
+    assert builder.returncode == 0
+    assert b"NATS was away until the job's limit" in said
+
+
+async def test_a_builder_gives_up_when_nats_does_not_come_back_until_the_jobs_limit(
+    idle_machine: Any, nats_server: NatsServer, folder: Path
+) -> None:
+    plan = idle_machine.plan(stage("echo before", f"touch {folder}/runs", "sleep 600"), timeout=3.0)
+    builder = await run_alone(idle_machine, plan)
+    await eventually(lambda: _exists(folder / "runs"))
+    nats_server.stop(signal.SIGKILL)
+
+    _, said = await builder.communicate()
+    nats_server.start()
+
+    assert builder.returncode == 0
+    assert b"NATS was away until the job's limit" in said
+
+
+async def _exists(file: Path) -> bool:
+    return await asyncio.to_thread(file.exists)
