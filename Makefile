@@ -22,7 +22,7 @@ web: ## serve the page from its sources, reloading; the api is that of `make dev
 	@$(PYTHON) npm run dev --prefix services/web/page
 
 test: ## every test but those of test-faults and test-compose
-	$(PYTHON) pytest --numprocesses=auto --dist=worksteal --ignore=tests/faults --ignore=tests/compose
+	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/compose
 	$(PYTHON) npm test --silent --prefix services/web/page
 
 test-faults: ## kill each service, and the servers, in the middle of a build

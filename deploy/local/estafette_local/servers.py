@@ -36,6 +36,10 @@ class ServerError(Exception):
     """A server did not start; the message says what it printed or what is missing."""
 
 
+MOST_STORED = 1024**4
+"""Bytes that JetStream may keep."""
+
+
 class NatsServer:
     """A nats-server with JetStream. May be killed and started again on the same port and store.
 
@@ -49,8 +53,10 @@ class NatsServer:
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
         guarded: bool = False,
+        most_stored: int = MOST_STORED,
     ) -> None:
         self.folder = folder
+        self.most_stored = most_stored
         self.accounts = folder / "accounts" if guarded else None
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -67,10 +73,9 @@ class NatsServer:
         if program is None:
             raise ServerError("nats-server is not on PATH; `make setup` installs it")
         self.folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
-        if self.accounts is not None:
-            accounts.make(self.accounts)
-            arguments += ["-c", str(self.accounts / accounts.CONFIGURATION)]
+        configuration = self.folder / "nats-server.conf"
+        configuration.write_text(self._configuration())
+        arguments = ["-a", "127.0.0.1", "-p", str(self.port), "-c", str(configuration)]
         output = self.folder / "nats-server.log"
         with output.open("ab") as log:
             self.process = subprocess.Popen(
@@ -81,6 +86,14 @@ class NatsServer:
                 env={**os.environ, **self._environment},
             )
         wait_for_port(self.port, self.process, output)
+
+    def _configuration(self) -> str:
+        """Return the configuration. The store may grow beyond what the disk has now: streams reserve their room."""
+        lines = [f'jetstream {{ store_dir: "{self.folder}", max_file_store: {self.most_stored} }}']
+        if self.accounts is not None:
+            accounts.make(self.accounts)
+            lines.append(f"include {self.accounts.name}/{accounts.CONFIGURATION}")
+        return "".join(f"{line}\n" for line in lines)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it by the signal and wait until it is gone."""

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from estafette_common.jobs.plan import Plan
 from builder import attempt
 from builder.host import Host
 from builder.jobfolders import Folder, Jobs, OccupiedError
+from builder.runtimes import choosing
 from builder.settings import Settings
 
 
@@ -39,7 +41,7 @@ def host(settings: Settings) -> int:
         return attempt.run(folder.read(), settings)
 
     def clean(folder: Folder) -> None:
-        attempt.clean(folder.name, settings)
+        asyncio.run(choosing.clean(folder.name, settings))
 
     try:
         jobs = Jobs(settings.jobs_dir)

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from estafette_common.bus import subjects
@@ -26,11 +26,11 @@ from nats.aio.msg import Msg
 
 from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
-from builder.progress import Progress, kept
+from builder.progress import Earlier, take_up
 from builder.reporting import Reporter
-from builder.running import Ended, Job, empty, refuse
-from builder.runtimes import StageRuntime, docker
-from builder.runtimes.process import ProcessRuntime
+from builder.running import Ended, Job, refuse
+from builder.runtimes import StageRuntime
+from builder.runtimes.choosing import NoRuntimeError, choose
 from builder.settings import Settings, inherited
 from builder.shipping import Shipper
 from builder.spool import Spool
@@ -43,8 +43,6 @@ STOPPED = 75
 
 TELL_WITHIN = 90.0
 """Seconds after a job's limit in which its end may be told; what NATS does not take by then is lost."""
-
-NO_ENGINE = "no Docker Engine answers; set ESTAFETTE_STAGE_RUNTIME=process to do without"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +66,6 @@ def run(attempt: Attempt, settings: Settings) -> int:
     Any other code asks for another attempt.
     """
     return asyncio.run(_until_stopped(attempt, settings))
-
-
-def clean(job: str, settings: Settings) -> None:
-    """Remove what a job without a builder left with the container engine."""
-    if settings.stage_runtime in {"docker", "auto"}:
-        asyncio.run(_clean(job))
-
-
-async def _clean(job: str) -> None:
-    engine = await docker.connect()
-    if engine is not None:
-        runtime = docker.DockerRuntime(engine, job=job)
-        await runtime.clean()
-        await runtime.close()
 
 
 async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
@@ -109,7 +93,7 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
 async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> None:
     """Run the attempt and tell of it. `ending` is set once its end is sure, and has only to be told."""
     with doing(attempt.plan.job_name, {"traceparent": attempt.traceparent}):
-        earlier = _earlier(attempt)
+        earlier = take_up(attempt.plan.stages, attempt.workspace)
         async with AsyncExitStack() as held:
             try:
                 values, refusal = secrets_of(attempt.plan, attempt.key), None
@@ -117,17 +101,17 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
             cloning = None if refusal or earlier.kept else _clone(attempt, held)
             async with _giving_up_after(attempt.plan.timeout):
-                client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings))
+                client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings, held))
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, settings, Masker(values))
             async with _giving_up_after(attempt.plan.timeout + TELL_WITHIN):
-                if refusal or runtime is None:
-                    await _tell(teller, settings, _refuse(teller, refusal or Ended(Outcome.LOST, NO_ENGINE)))
+                place = refusal or runtime
+                if isinstance(place, Ended):
+                    await _tell(teller, settings, _refuse(teller, place))
                 else:
-                    held.push_async_callback(runtime.close)
-                    job = _job(teller, attempt, runtime, earlier)
+                    job = _job(teller, attempt, place, earlier)
                     await _hear(client, attempt.plan, job, ending)
-                    await _tell(teller, settings, _work(teller, job.run(cloning, kept=earlier.kept), runtime, ending))
+                    await _tell(teller, settings, _work(teller, job.run(cloning, kept=earlier.kept), place, ending))
 
 
 class _GaveUpError(Exception):
@@ -144,30 +128,6 @@ async def _giving_up_after(seconds: float) -> AsyncIterator[None]:
         if not limit.expired():
             raise
         raise _GaveUpError from None
-
-
-class _Earlier(NamedTuple):
-    """What earlier attempts left for this one."""
-
-    progress: Progress | None
-    """Where ends of stages are noted, if any stage may be passed over."""
-    kept: int
-    """How many stages need not be run again."""
-
-
-def _earlier(attempt: Attempt) -> _Earlier:
-    """Return what earlier attempts left. If that is nothing the workspace is emptied."""
-    stages = attempt.plan.stages
-    if not any(stage.resumable for stage in stages):
-        empty(attempt.workspace)
-        return _Earlier(None, 0)
-    progress = Progress(attempt.workspace.with_name("progress"))
-    finished = progress.read()
-    count = kept(stages, finished)
-    progress.keep(finished[:count])
-    if not count:
-        empty(attempt.workspace)
-    return _Earlier(progress, count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +177,7 @@ async def _refuse(teller: _Teller, ended: Ended) -> Ended:
     return ended
 
 
-def _job(teller: _Teller, attempt: Attempt, runtime: StageRuntime, earlier: _Earlier) -> Job:
+def _job(teller: _Teller, attempt: Attempt, runtime: StageRuntime, earlier: Earlier) -> Job:
     return Job(
         attempt.plan,
         workspace=attempt.workspace,
@@ -274,21 +234,13 @@ async def _connect(attempt: Attempt, settings: Settings) -> Client:
     return await connect(settings.nats_url, name=plan.job_name, credentials=attempt.nats_credentials, inbox=own_inbox)
 
 
+async def _runtime(attempt: Attempt, settings: Settings, held: AsyncExitStack) -> StageRuntime | Ended:
+    try:
+        return await choose(attempt.plan, settings, attempt.group, again=attempt.number > 1, held=held)
+    except NoRuntimeError as error:
+        return Ended(Outcome.LOST, str(error))
+
+
 async def _close(client: Client) -> None:
     with suppress(Exception):
         await client.close()
-
-
-async def _runtime(attempt: Attempt, settings: Settings) -> StageRuntime | None:
-    """Return where stages run; nothing when that is an engine which does not answer."""
-    if settings.stage_runtime in {"docker", "auto"}:
-        engine = await docker.connect()
-        if engine is not None:
-            networked = any(stage.services for stage in attempt.plan.stages)
-            runtime = docker.DockerRuntime(engine, job=attempt.plan.job_name, networked=networked)
-            if attempt.number > 1:
-                await runtime.clean()
-            return runtime
-        if settings.stage_runtime == "docker":
-            return None
-    return ProcessRuntime(inherited(), attempt.group)

@@ -1,9 +1,11 @@
 """Which stages earlier attempts finished: noted beside the workspace, so that both are kept or lost together."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from estafette_common.jobs.lifecycle import StageStatus
@@ -54,6 +56,38 @@ class Progress:
             output.write(_line(Finished(stage, status)))
             output.flush()
             os.fsync(output.fileno())
+
+
+class Earlier(NamedTuple):
+    """What earlier attempts left for this one."""
+
+    progress: Progress | None
+    """Where ends of stages are noted, if any stage may be passed over."""
+    kept: int
+    """How many stages need not be run again."""
+
+
+def take_up(stages: Sequence[PlannedStage], workspace: Path) -> Earlier:
+    """Return what earlier attempts left. If that is nothing the workspace is made an empty folder."""
+    if not any(stage.resumable for stage in stages):
+        _empty(workspace)
+        return Earlier(None, 0)
+    progress = Progress(workspace.with_name("progress"))
+    finished = progress.read()
+    count = kept(stages, finished)
+    progress.keep(finished[:count])
+    if not count:
+        _empty(workspace)
+    return Earlier(progress, count)
+
+
+def _empty(workspace: Path) -> None:
+    workspace.mkdir(parents=True, exist_ok=True)
+    for entry in workspace.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _line(finished: Finished) -> bytes:

@@ -1,7 +1,6 @@
 """Running a job: its stages in order, each when it is due, and what becomes of the whole."""
 
 import asyncio
-import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -228,7 +227,9 @@ class Job:
         if not stage.image:
             self._steps.begin(step)
             return
-        prepared = await self._ahead.prepared(self._resolver.stage(stage, self._status))
+        prepared = await self._ahead.prepared(
+            self._resolver.stage(stage, self._status), partial(self._shipper.line, step.place)
+        )
         step.image = prepared.image
         self._steps.begin(step)
         if code := await _within(stage.timeout, self._execute(step, prepared)):
@@ -310,13 +311,3 @@ def _introduce(shipper: Shipper, more: str = "") -> Step:
     shipper.change(INFO, StageStatus.RUNNING, auto_injected=True)
     shipper.line(INFO, f"estafette builder {VERSION}{more}")
     return Step(INFO.stage, auto_injected=True)
-
-
-def empty(workspace: Path) -> None:
-    """Make the workspace an empty folder, whatever an earlier attempt left in it."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    for entry in workspace.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

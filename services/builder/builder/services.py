@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from estafette_common.jobs.plan import PlannedService, PlannedStage
 from estafette_common.manifest.secrets import SecretError
@@ -62,7 +63,7 @@ class Services:
     async def _start(self, stage: PlannedStage, service: PlannedService) -> None:
         step = self._steps.wait(Step(service.name, parent=stage.name, service=True))
         try:
-            prepared = await self._runtime.prepare(self._resolve(service))
+            prepared = await self._runtime.prepare(self._resolve(service), partial(self._steps.say, step))
         except (StageError, SecretError) as error:
             self._steps.fail(step, str(error))
             raise StageError(f"service {service.name}: {error}") from error

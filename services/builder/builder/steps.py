@@ -60,6 +60,10 @@ class Steps:
         self._change(step, StageStatus.PENDING)
         return step
 
+    def say(self, step: Step, line: str) -> None:
+        """Tell a line about a step, in its log."""
+        self._shipper.line(step.place, line)
+
     def begin(self, step: Step) -> None:
         """Tell that a step runs."""
         if step not in self._open:

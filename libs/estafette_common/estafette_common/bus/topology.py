@@ -1,10 +1,12 @@
 """Declaring streams and consumers on the server, so that it agrees with the code."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError, ServerError
 
 from estafette_common.bus.messages.logs import SealedLogChunk
 from estafette_common.bus.messages.message import Message
@@ -20,6 +22,14 @@ BACKOFF = (0.2, 1.0, 5.0, 15.0, 60.0)
 
 OPEN_MESSAGES = 1_000
 """Unacknowledged messages of a consumer over all replicas. Generous, for a message waiting for its next try counts."""
+
+
+PAUSES = (0.1, 0.5, 1.0)
+"""Seconds before each further try to create a stream."""
+
+
+class StreamError(Exception):
+    """A stream cannot be created; the message says which, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +68,22 @@ async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
 
 
 async def _create_stream(jetstream: JetStreamContext, wanted: api.StreamConfig) -> None:
-    try:
-        await jetstream.add_stream(wanted)
-    except BadRequestError:
-        # nats-server 2.9 tells who comes second in the same moment that the subjects overlap with the stream itself
-        await jetstream.stream_info(str(wanted.name))
-    else:
-        log.info("stream created", stream=wanted.name)
+    for pause in (*PAUSES, None):
+        try:
+            await jetstream.add_stream(wanted)
+        except (BadRequestError, ServerError) as error:
+            # nats-server 2.9 tells who comes second in the same moment that the subjects overlap with the stream
+            # itself, or that there is no room for what both reserve.
+            with suppress(NotFoundError):
+                await jetstream.stream_info(str(wanted.name))
+                return
+            if pause is None:
+                reason = f"NATS cannot hold the stream {wanted.name}, {wanted.max_bytes} bytes: {error.description}"
+                raise StreamError(reason) from error
+            await asyncio.sleep(pause)
+        else:
+            log.info("stream created", stream=wanted.name)
+            return
 
 
 def _stream_config(stream: Stream) -> api.StreamConfig:

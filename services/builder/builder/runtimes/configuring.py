@@ -28,7 +28,8 @@ def configuration(
     """
     place: dict[str, Any] = {} if stage.hostname else {"WorkingDir": stage.work_dir}
     binds = [] if stage.hostname else [f"{stage.workspace}:{stage.work_dir}"]
-    host: dict[str, Any] = {"Init": True}
+    # What it prints is read as it comes; the engine need not keep it.
+    host: dict[str, Any] = {"Init": True, "LogConfig": {"Type": "none"}}
     if network:
         aliases = {network: {"Aliases": [stage.hostname]}} if stage.hostname else {}
         place["NetworkingConfig"] = {"EndpointsConfig": aliases}
