@@ -18,6 +18,9 @@ ENDS_A_BUILD = ("when", "no-image", "service")
 
 OF_A_BUILD = ("stages.", "pipelines.")
 
+SKIPS = ("[skip ci]", "[ci skip]")
+"""What the head commit's message says, in any case, where its author wants no build."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
@@ -67,7 +70,9 @@ def ignored_before_reading(push: GitPushed) -> Ignored | None:
         return Ignored(f"{push.ref.removeprefix('refs/tags/')} is a tag; only branches are built")
     if push.branch is None:
         return Ignored(f"{push.ref} is no branch")
-    return None
+    head = push.commits[-1].message.lower() if push.commits else ""
+    said = next((word for word in SKIPS if word in head), None)
+    return Ignored(f"the message of the head commit says {said}") if said else None
 
 
 def obstacles(checked: Checked) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from estafette_common.bus.messages.events import GitPushed
+from estafette_common.bus.messages.events import Commit, GitPushed, Person
 from estafette_common.jobs.plan import Repository
 from estafette_common.manifest.reading import read
 from manifest_planner import planning
@@ -49,6 +49,22 @@ def test_a_push_that_can_be_no_build_is_ignored_with_its_reason(changes: dict[st
 
     assert ignored is not None
     assert reason in ignored.reason
+
+
+@pytest.mark.parametrize("message", ["Mend a typo [skip ci]", "Mend a typo\n\n[CI skip]"])
+def test_the_head_commit_can_ask_for_no_build(message: str) -> None:
+    commits = tuple(Commit(message=each, author=Person()) for each in ("Add a shop", message))
+
+    ignored = planning.ignored_before_reading(push(commits=commits))
+
+    assert ignored is not None
+    assert "head commit" in ignored.reason
+
+
+def test_an_older_commit_cannot_ask_for_no_build() -> None:
+    commits = tuple(Commit(message=each, author=Person()) for each in ("A typo [skip ci]", "Add a shop"))
+
+    assert planning.ignored_before_reading(push(commits=commits)) is None
 
 
 def test_a_push_to_a_branch_depends_on_its_manifest() -> None:
