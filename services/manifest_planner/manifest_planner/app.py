@@ -15,6 +15,7 @@ from estafette_common.bus.messages.jobs import (
 from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.builds import Builds
@@ -63,7 +64,7 @@ def create_app(settings: Settings) -> web.Application:
             most_retries=settings.most_stage_retries,
         ),
     )
-    follower = Follower(builds, bus)
+    follower = Follower({Kind.BUILD: builds}, bus)
 
     bus.consume(
         Consumer(durable="planner-git-push", message=GitPushed, concurrency=4, backoff=PATIENCE), planner.on_push

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import asyncpg
-import structlog
-from estafette_common.bus.messages.events import GitPushed
+from estafette_common.bus.messages.events import GitPushed, PipelineChanged, PipelineEvent
 from estafette_common.database.pool import Database
-from estafette_common.jobs.lifecycle import FINAL, Outcome, Status, may_follow
+from estafette_common.jobs.lifecycle import Outcome, Status
+from estafette_common.jobs.plan import Repository
 
+from manifest_planner.lives import Lives
 from manifest_planner.planning import BuildRow
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +29,11 @@ class NewBuild:
     """Why it ends before it begins; empty when it does not."""
 
 
-class Builds:
+class Builds(Lives):
     """Stores builds, and moves them forward."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, "builds")
 
     async def add(self, new: NewBuild) -> BuildRow:
         """Store a build under the next number of its pipeline, and return it.
@@ -60,51 +58,23 @@ class Builds:
         row = await self._database.pool.fetchrow(SELECT, build_id)
         return _row(row) if row is not None else None
 
-    async def dispatched(self, build_id: str, at: datetime) -> None:
-        """Note that a runtime took the build."""
-        await self._database.pool.execute(DISPATCHED, build_id, at)
-
-    async def heartbeat(self, build_id: str, *, attempt: int, at: datetime) -> None:
-        """Note a sign of life of an attempt. It may be the first one to be heard of."""
-        await self._database.pool.execute(HEARTBEAT, build_id, attempt, at)
-
-    async def started(self, build_id: str, *, attempt: int, at: datetime) -> None:
-        """Note that an attempt began: pending becomes running."""
-        await self._database.pool.execute(HEARTBEAT, build_id, attempt, at)
-        await self._database.pool.execute(STARTED_AT, build_id, at)
-        await self._move(build_id, Status.RUNNING, STARTED)
-
-    async def finished(
-        self, build_id: str, outcome: Outcome, *, at: datetime, attempt: int | None = None, reason: str = ""
-    ) -> BuildRow | None:
-        """End a build; returns it when it ends, or had ended, with this outcome, so that this can be told (again).
-
-        The end of an attempt that was followed by another changes nothing.
-        """
-        before = await self.get(build_id)
-        if before is not None and attempt is not None and attempt < before.attempt:
-            log.warning("end of an earlier attempt", build=build_id, attempt=attempt, now=before.attempt)
+    async def told_at_end(self, build_id: str) -> PipelineChanged | None:
+        """Return what is told of a build that ended, or nothing when there is none of this id."""
+        build = await self.get(build_id)
+        if build is None or build.outcome is None:
             return None
-        await self._move(build_id, outcome.status, FINISHED, outcome, at, reason, attempt)
-        row = await self.get(build_id)
-        return row if row is not None and row.outcome == outcome else None
-
-    async def _move(self, build_id: str, then: Status, statement: str, *values: Any) -> None:
-        """Run the statement if the build may pass to the status; else log both."""
-
-        async def work(db: asyncpg.Connection) -> None:
-            found = await db.fetchval(LOCK_BUILD, build_id)
-            if found is None:
-                log.warning("no such build", build=build_id, then=then)
-                return
-            now = Status(found)
-            if may_follow(now, then):
-                await db.execute(statement, build_id, then, *values)
-                log.info("build moved", build=build_id, now=now, then=then)
-            elif now != then:
-                log.warning("build not moved", build=build_id, now=now, then=then)
-
-        await self._database.transact(work)
+        return PipelineChanged(
+            event=PipelineEvent.FINISHED,
+            build_id=build.id,
+            repository=Repository(source=build.source, owner=build.owner, name=build.name),
+            branch=build.branch,
+            revision=build.revision,
+            version=build.version,
+            status=Outcome(build.outcome).status,
+            outcome=Outcome(build.outcome),
+            reason=build.reason,
+            installation=build.installation,
+        )
 
 
 def _row(row: Any) -> BuildRow:
@@ -134,8 +104,6 @@ def _values(new: NewBuild, counter: int) -> list[Any]:
     ]
 
 
-FINAL_LIST = ", ".join(f"'{status}'" for status in sorted(FINAL))
-
 COLUMNS = """
     id, source, owner, name, branch, revision, counter, version, status, installation, manifest, outcome, reason,
     attempt, dispatched_at IS NOT NULL AS dispatched
@@ -163,30 +131,3 @@ INSERT = f"""
     )
     RETURNING {COLUMNS}
 """  # noqa: S608  constants
-
-LOCK_BUILD = "SELECT status FROM builds WHERE id = $1 FOR UPDATE"
-
-DISPATCHED = """
-    UPDATE builds SET dispatched_at = $2, updated_at = now() WHERE id = $1 AND dispatched_at IS NULL
-"""
-
-STARTED_AT = """
-    UPDATE builds SET started_at = $2 WHERE id = $1 AND (started_at IS NULL OR started_at > $2)
-"""
-
-HEARTBEAT = f"""
-    UPDATE builds SET
-        heartbeat_at = CASE WHEN heartbeat_at IS NULL OR heartbeat_at < $3 THEN $3 ELSE heartbeat_at END,
-        attempt = CASE WHEN attempt < $2 THEN $2 ELSE attempt END
-    WHERE id = $1 AND status NOT IN ({FINAL_LIST})
-"""  # noqa: S608  constants
-
-STARTED = """
-    UPDATE builds SET status = $2, updated_at = now() WHERE id = $1
-"""
-
-FINISHED = """
-    UPDATE builds SET
-        status = $2, outcome = $3, finished_at = $4, reason = $5, attempt = COALESCE($6, attempt), updated_at = now()
-    WHERE id = $1
-"""

@@ -1,73 +1,88 @@
-"""The life of jobs in, the state of builds out: forward only."""
+"""The life of jobs in, the state of builds, releases and bots out: forward only."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.commands import Lose
-from estafette_common.bus.messages.events import PipelineChanged, PipelineEvent
 from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobHeartbeat, JobStarted
-from estafette_common.bus.messages.message import Cause
+from estafette_common.bus.messages.message import Cause, Message
 from estafette_common.bus.publishing import Publisher
-from estafette_common.jobs.lifecycle import Outcome
-from estafette_common.jobs.plan import Repository
+from estafette_common.jobs.lifecycle import Kind, Outcome
 
-from manifest_planner.builds import Builds
-from manifest_planner.planning import BuildRow
 from manifest_planner.telling import control_log
 
 
-class Follower:
-    """Keeps builds up with their jobs."""
+class Jobs(Protocol):
+    """Where the jobs of one kind are kept."""
 
-    def __init__(self, builds: Builds, bus: Publisher) -> None:
-        self._builds = builds
+    async def dispatched(self, job_id: str, at: datetime) -> None:
+        """Note that a runtime took the job."""
+        ...
+
+    async def heartbeat(self, job_id: str, *, attempt: int, at: datetime) -> None:
+        """Note a sign of life of an attempt."""
+        ...
+
+    async def started(self, job_id: str, *, attempt: int, at: datetime) -> None:
+        """Note that an attempt began."""
+        ...
+
+    async def finished(
+        self, job_id: str, outcome: Outcome, *, at: datetime, attempt: int | None = None, reason: str = ""
+    ) -> bool:
+        """End the job; returns whether it ended so."""
+        ...
+
+    async def told_at_end(self, job_id: str) -> Message | None:
+        """Return what is told of a job that ended, or nothing where nobody is told."""
+        ...
+
+
+class Follower:
+    """Keeps builds, releases and bots up with their jobs."""
+
+    def __init__(self, jobs: Mapping[Kind, Jobs], bus: Publisher) -> None:
+        self._jobs = jobs
         self._bus = bus
 
     async def on_dispatched(self, dispatched: JobDispatched, cause: Cause) -> None:
         """Note that a runtime took the job."""
-        await self._builds.dispatched(dispatched.job_id, cause.time)
+        await self._jobs[dispatched.kind].dispatched(dispatched.job_id, cause.time)
 
     async def on_started(self, started: JobStarted, _: Cause) -> None:
         """Note that an attempt began."""
-        await self._builds.started(started.job_id, attempt=started.attempt, at=started.time)
+        await self._jobs[started.kind].started(started.job_id, attempt=started.attempt, at=started.time)
 
     async def on_heartbeat(self, heartbeat: JobHeartbeat, _: Cause) -> None:
         """Note a sign of life."""
-        await self._builds.heartbeat(heartbeat.job_id, attempt=heartbeat.attempt, at=heartbeat.time)
+        await self._jobs[heartbeat.kind].heartbeat(heartbeat.job_id, attempt=heartbeat.attempt, at=heartbeat.time)
 
     async def on_finished(self, finished: JobFinished, _: Cause) -> None:
-        """End the build as its job ended."""
-        build = await self._builds.finished(
+        """End the build, release or bot as its job ended."""
+        ended = await self._jobs[finished.kind].finished(
             finished.job_id, finished.outcome, at=finished.time, attempt=finished.attempt, reason=finished.reason
         )
-        if build is not None:
-            await self._tell(build, finished.outcome, finished.reason)
+        if ended:
+            await self._tell(finished.kind, finished.job_id)
 
     async def on_failed_to_start(self, failed: JobFailedToStart, cause: Cause) -> None:
-        """End the build whose job no runtime takes."""
-        await self._lose(failed.job_id, "start", failed.reason, cause)
+        """End the build, release or bot whose job no runtime takes."""
+        await self._lose(failed.kind, failed.job_id, "start", failed.reason, cause)
 
     async def on_lose(self, command: Lose, cause: Cause) -> None:
-        """End the build whose job went away, unless it ended meanwhile."""
-        await self._lose(command.job_id, "lost", command.reason, cause)
+        """End the build, release or bot whose job went away, unless it ended meanwhile."""
+        await self._lose(command.kind, command.job_id, "lost", command.reason, cause)
 
-    async def _lose(self, build_id: str, step: str, reason: str, cause: Cause) -> None:
-        build = await self._builds.finished(build_id, Outcome.LOST, at=cause.time, reason=reason)
-        if build is None:
+    async def _lose(self, kind: Kind, job_id: str, step: str, reason: str, cause: Cause) -> None:
+        if not await self._jobs[kind].finished(job_id, Outcome.LOST, at=cause.time, reason=reason):
             return
-        chunk = control_log(build_id, step, [reason], outcome=Outcome.LOST, at=cause.time)
+        chunk = control_log(job_id, step, [reason], outcome=Outcome.LOST, at=cause.time, kind=kind)
         await self._bus.publish(chunk, id=chunk.id)
-        await self._tell(build, Outcome.LOST, reason)
+        await self._tell(kind, job_id)
 
-    async def _tell(self, build: BuildRow, outcome: Outcome, reason: str) -> None:
-        changed = PipelineChanged(
-            event=PipelineEvent.FINISHED,
-            build_id=build.id,
-            repository=Repository(source=build.source, owner=build.owner, name=build.name),
-            branch=build.branch,
-            revision=build.revision,
-            version=build.version,
-            status=outcome.status,
-            outcome=outcome,
-            reason=reason,
-            installation=build.installation,
-        )
-        await self._bus.publish(changed, id=identity.derive(build.id, "finished"))
+    async def _tell(self, kind: Kind, job_id: str) -> None:
+        told = await self._jobs[kind].told_at_end(job_id)
+        if told is not None:
+            await self._bus.publish(told, id=identity.derive(job_id, "finished"))

@@ -7,8 +7,10 @@ from estafette_common.bus.messages.logs import CONTROL_ATTEMPT, Change, End, Lin
 from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
 
 
-def control_log(build_id: str, step: str, lines: Sequence[str], *, outcome: Outcome, at: datetime) -> LogChunk:
-    """Return the log of a build that no builder can explain: one failed step with its reasons, and the end."""
+def control_log(
+    job_id: str, step: str, lines: Sequence[str], *, outcome: Outcome, at: datetime, kind: Kind = Kind.BUILD
+) -> LogChunk:
+    """Return the log of a job that no builder can explain: one failed step with its reasons, and the end."""
     time = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     texts = [text for line in lines for text in line.splitlines()]
     said = [
@@ -17,8 +19,8 @@ def control_log(build_id: str, step: str, lines: Sequence[str], *, outcome: Outc
     ]
     failed = Change(stage=step, status=StageStatus.FAILED, time=time, exit_code=1, auto_injected=True)
     return LogChunk(
-        kind=Kind.BUILD,
-        job_id=build_id,
+        kind=kind,
+        job_id=job_id,
         attempt=CONTROL_ATTEMPT,
         number=1,
         first=1,

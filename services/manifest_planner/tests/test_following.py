@@ -60,7 +60,7 @@ async def follower(database: Database, notebook: Notebook) -> Follower:
     repository = Repository(source="github.com", owner="acme", name="shop")
     push = GitPushed(repository=repository, ref="refs/heads/main", revision="a" * 40)
     await builds.add(NewBuild(id=BUILD, push=push, branch="main", version=str, labels={}, manifest="stages: {}"))
-    return Follower(builds, notebook)
+    return Follower({Kind.BUILD: builds}, notebook)
 
 
 @pytest.fixture
