@@ -99,7 +99,8 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
                 values, refusal = secrets_of(attempt.plan, attempt.key), None
             except SecretError as error:
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
-            cloning = None if refusal or earlier.kept else _clone(attempt, held)
+            cloned = refusal or earlier.kept or not attempt.plan.clone
+            cloning = None if cloned else _clone(attempt, held)
             async with _giving_up_after(attempt.plan.timeout):
                 client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings, held))
             held.push_async_callback(_close, client)

@@ -27,6 +27,7 @@ from manifest_planner.github import GithubManifests
 from manifest_planner.planner import Planner
 from manifest_planner.planning import Server
 from manifest_planner.sealing import Sealer
+from manifest_planner.memories import Memories
 from manifest_planner.settings import Settings
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
@@ -55,10 +56,12 @@ def create_app(settings: Settings) -> web.Application:
     planner = Planner(
         manifests,
         builds,
-        Decisions(database),
+    decisions = Decisions(database)
+        decisions,
+        Memories(database),
         sealer,
         bus,
-        Server(
+        server=Server(
             url=settings.server_url.rstrip("/"),
             clone_url=settings.clone_url,
             most_retries=settings.most_stage_retries,

@@ -9,7 +9,10 @@ from estafette_common.bus.messages.events import GitPushed, PipelineChanged, Pip
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Outcome, Status
 from estafette_common.jobs.plan import Repository
+from estafette_common.triggers import documents
 
+from manifest_planner import triggers
+from manifest_planner.declared import Declared
 from manifest_planner.lives import Lives
 from manifest_planner.planning import BuildRow
 
@@ -23,7 +26,12 @@ class NewBuild:
     branch: str
     version: Callable[[int], str]
     """The version that a number gives."""
-    labels: dict[str, str]
+    declared: Declared | None = None
+    """What its manifest declares; nothing when that is not valid: then the pipeline keeps what it had."""
+    events: tuple[dict[str, Any], ...] = ()
+    """What started it, as the reference's API has it."""
+    hops: int = 0
+    """How many triggers fired one after the other until there was this build."""
     manifest: str
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
@@ -47,8 +55,11 @@ class Builds(Lives):
             await db.execute(LOCK_PIPELINE, *key)
             row = await db.fetchrow(SELECT, new.id)
             if row is None:
+                declared = _documents(new.declared) if new.declared else await db.fetchrow(LAST_DECLARED, *key)
                 counter = await db.fetchval(NEXT_COUNTER, *key, new.id)
-                row = await db.fetchrow(INSERT, *_values(new, counter))
+                row = await db.fetchrow(INSERT, *_values(new, counter), *(declared or ([], [], [])))
+                if new.declared is not None:
+                    await triggers.replace(db, key, new.declared.triggers)
             return _row(row)
 
         return await self._database.transact(work)
@@ -74,6 +85,7 @@ class Builds(Lives):
             outcome=Outcome(build.outcome),
             reason=build.reason,
             installation=build.installation,
+            hops=build.hops,
         )
 
 
@@ -83,7 +95,6 @@ def _row(row: Any) -> BuildRow:
 
 def _values(new: NewBuild, counter: int) -> list[Any]:
     push, repository = new.push, new.push.repository
-    event = {"event": "push", "repository": repository.pipeline, "branch": new.branch}
     return [
         new.id,
         repository.source,
@@ -96,17 +107,25 @@ def _values(new: NewBuild, counter: int) -> list[Any]:
         Status.FAILED if new.rejected else Status.PENDING,
         Outcome.REJECTED if new.rejected else None,
         new.rejected,
-        [{"key": key, "value": value} for key, value in new.labels.items()],
         new.manifest,
         [commit.model_dump() for commit in push.commits],
-        [{"fired": True, "git": event}],
+        list(new.events),
         push.installation,
+        new.hops,
     ]
+
+
+def _documents(declared: Declared) -> tuple[Any, ...]:
+    return (
+        [{"key": key, "value": value} for key, value in declared.labels.items()],
+        list(declared.release_targets),
+        [documents.write(trigger) for trigger in declared.triggers],
+    )
 
 
 COLUMNS = """
     id, source, owner, name, branch, revision, counter, version, status, installation, manifest, outcome, reason,
-    attempt, dispatched_at IS NOT NULL AS dispatched
+    attempt, dispatched_at IS NOT NULL AS dispatched, trigger_events AS events, hops
 """
 
 LOCK_PIPELINE = """
@@ -122,12 +141,18 @@ NEXT_COUNTER = """
     RETURNING last_counter
 """
 
+LAST_DECLARED = """
+    SELECT labels, release_targets, triggers FROM builds WHERE source = $1 AND owner = $2 AND name = $3
+    ORDER BY counter DESC LIMIT 1
+"""
+
 INSERT = f"""
     INSERT INTO builds (
-        id, source, owner, name, branch, revision, counter, version, status, outcome, reason, labels, manifest, commits,
-        trigger_events, installation, finished_at
+        id, source, owner, name, branch, revision, counter, version, status, outcome, reason, manifest, commits,
+        trigger_events, installation, hops, labels, release_targets, triggers, finished_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, CASE WHEN $9 = 'failed' THEN now() END
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        CASE WHEN $9 = 'failed' THEN now() END
     )
     RETURNING {COLUMNS}
 """  # noqa: S608  constants

@@ -1,5 +1,6 @@
 """Pushes in, builds out. Effect first, then publish; the bus acknowledges last."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -15,7 +16,9 @@ from estafette_common.manifest.reading import check, read
 from manifest_planner import planning
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.decisions import Decisions
-from manifest_planner.planning import BuildRow, Ignored, Server
+from manifest_planner.declared import declared, triggers_of
+from manifest_planner.memories import Memories
+from manifest_planner.planning import BuildRow, Origin, Server
 from manifest_planner.sealing import Sealer
 from manifest_planner.telling import control_log
 
@@ -33,50 +36,65 @@ class Manifests(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What became of the wish for a build: `started`, `ignored` or `rejected`, and why."""
+
+    decision: str
+    reason: str
+    build: BuildRow | None = None
+
+
 class Planner:
-    """Makes builds of pushes."""
+    """Makes builds of revisions."""
 
     def __init__(
         self,
         manifests: Manifests,
         builds: Builds,
         decisions: Decisions,
+        memories: Memories,
         sealer: Sealer,
         bus: Publisher,
+        *,
         server: Server,
     ) -> None:
         self._manifests = manifests
         self._builds = builds
         self._decisions = decisions
+        self._memories = memories
         self._sealer = sealer
         self._bus = bus
         self._server = server
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
+        await self._decide(push, cause, await self.plan(push, cause, planning.origin_of(push)))
+
+    async def plan(self, push: GitPushed, cause: Cause, origin: Origin, *, text: str | None = None) -> Planned:
+        """Plan a build of a revision; return what became of it. The same cause gives the same build.
+
+        `text` is the manifest, where it is not to be read.
+        """
         build_id = identity.job_id(push.repository.pipeline, cause.id)
         known = await self._builds.get(build_id)
         if known is not None:
-            await self._again(known, push, cause)
-            return
+            return await self._again(known, push, cause, origin)
         if ignored := planning.ignored_before_reading(push):
-            await self._ignore(push, cause, ignored)
-            return
-        text = await self._manifests.read(push)
+            return Planned("ignored", ignored.reason)
+        text = text if text is not None else await self._manifests.read(push)
         if text is None:
-            await self._ignore(push, cause, planning.no_manifest(push))
-            return
-        await self._build(build_id, push, text, cause)
+            return Planned("ignored", planning.no_manifest(push).reason)
+        return await self._build(build_id, push, text, cause, origin)
 
-    async def _again(self, known: BuildRow, push: GitPushed, cause: Cause) -> None:
+    async def _again(self, known: BuildRow, push: GitPushed, cause: Cause, origin: Origin) -> Planned:
         """Go on where a crash may have ended the first try; what was stored decides."""
         if known.outcome == Outcome.REJECTED:
             step, lines = self._rejection(push, known.manifest) or (VALIDATE_MANIFEST, [known.reason])
-            await self._reject(known, push, cause, step, lines)
-        elif known.dispatched or known.status in FINAL:
-            await self._tell_again(known, push, cause)
-        else:
-            await self._build(known.id, push, known.manifest, cause)
+            return await self._reject(known, push, cause, step, lines)
+        if known.dispatched or known.status in FINAL:
+            return await self._tell_again(known, push, cause, origin)
+        return await self._build(known.id, push, known.manifest, cause, origin)
 
     def _rejection(self, push: GitPushed, text: str) -> tuple[str, list[str]] | None:
         """Return the step that fails and what it says, or nothing when the manifest can be built."""
@@ -86,38 +104,53 @@ class Planner:
         wrong = self._sealer.unusable(text, pipeline=push.repository.pipeline)
         return (VALIDATE_SECRETS, wrong) if wrong else None
 
-    async def _build(self, build_id: str, push: GitPushed, text: str, cause: Cause) -> None:
+    async def _build(self, build_id: str, push: GitPushed, text: str, cause: Cause, origin: Origin) -> Planned:
         if rejection := self._rejection(push, text):
             step, lines = rejection
-            build = await self._add(build_id, push, text, None, rejected=lines[0])
-            await self._reject(build, push, cause, step, lines)
-            return
+            build = await self._add(build_id, push, text, None, origin, rejected=lines[0])
+            return await self._reject(build, push, cause, step, lines)
         manifest = read(text)
-        build = await self._add(build_id, push, text, manifest)
+        build = await self._add(build_id, push, text, manifest, origin)
         url = planning.clone_url(self._server.clone_url, push.repository)
         token = await self._sealer.clone_token(push.repository, url, push.installation)
-        sealed, key = self._sealer.seal(planning.plan(build, push, manifest, server=self._server, clone_token=token))
+        remembered = await self._memories.recall(triggers_of(manifest, push.repository.pipeline))
+        plan = planning.plan(build, push, manifest, server=self._server, clone_token=token, remembered=remembered)
+        sealed, key = self._sealer.seal(plan)
         requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
         await self._bus.publish(requested, id=cause.derive("job-requested"))
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
-        await self._decide(push, cause, "started", f"push to {build.branch}", build.id)
         log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
+        return Planned("started", origin.reason, build)
 
     async def _add(
-        self, build_id: str, push: GitPushed, text: str, manifest: Manifest | None, *, rejected: str = ""
+        self,
+        build_id: str,
+        push: GitPushed,
+        text: str,
+        manifest: Manifest | None,
+        origin: Origin,
+        *,
+        rejected: str = "",
     ) -> BuildRow:
         branch = push.branch or ""
 
         def version(counter: int) -> str:
             return planning.version_of(manifest, counter=counter, branch=branch, revision=push.revision).version
 
-        labels = manifest.labels if manifest is not None else {}
         new = NewBuild(
-            id=build_id, push=push, branch=branch, version=version, labels=labels, manifest=text, rejected=rejected
+            id=build_id,
+            push=push,
+            branch=branch,
+            version=version,
+            declared=declared(manifest, push.repository.pipeline) if manifest is not None else None,
+            events=origin.events,
+            hops=origin.hops,
+            manifest=text,
+            rejected=rejected,
         )
         return await self._builds.add(new)
 
-    async def _reject(self, build: BuildRow, push: GitPushed, cause: Cause, step: str, lines: list[str]) -> None:
+    async def _reject(self, build: BuildRow, push: GitPushed, cause: Cause, step: str, lines: list[str]) -> Planned:
         chunk = control_log(build.id, step, lines, outcome=Outcome.REJECTED, at=cause.time)
         await self._bus.publish(chunk, id=chunk.id)
         reason = lines[0]
@@ -125,26 +158,21 @@ class Planner:
         finished = _changed(build, push, PipelineEvent.FINISHED, outcome=Outcome.REJECTED, reason=reason)
         await self._bus.publish(pending, id=cause.derive("started"))
         await self._bus.publish(finished, id=cause.derive("finished"))
-        await self._decide(push, cause, "rejected", reason, build.id)
         log.info("build rejected", pipeline=push.repository.pipeline, build=build.id, step=step)
+        return Planned("rejected", reason, build)
 
-    async def _tell_again(self, build: BuildRow, push: GitPushed, cause: Cause) -> None:
+    async def _tell_again(self, build: BuildRow, push: GitPushed, cause: Cause, origin: Origin) -> Planned:
         """Tell what may not have been told before a crash. The job is under way or over, and not requested again."""
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
-        await self._decide(push, cause, "started", f"push to {build.branch}", build.id)
-        log.info("push was planned before", pipeline=push.repository.pipeline, build=build.id)
+        log.info("build was planned before", pipeline=push.repository.pipeline, build=build.id)
+        return Planned("started", origin.reason, build)
 
-    async def _ignore(self, push: GitPushed, cause: Cause, ignored: Ignored) -> None:
-        await self._decide(push, cause, "ignored", ignored.reason)
-        log.info("push ignored", pipeline=push.repository.pipeline, reason=ignored.reason)
-
-    async def _decide(
-        self, push: GitPushed, cause: Cause, decision: str, reason: str, build_id: str | None = None
-    ) -> None:
+    async def _decide(self, push: GitPushed, cause: Cause, planned: Planned) -> None:
+        build_id = planned.build.id if planned.build else None
         made = DecisionMade(
             subject_kind="push",
-            decision=decision,
-            reason=reason,
+            decision=planned.decision,
+            reason=planned.reason,
             repository=push.repository,
             ref=push.ref,
             revision=push.revision,
@@ -153,6 +181,7 @@ class Planner:
         )
         await self._decisions.add(made, cause)
         await self._bus.publish(made, id=cause.derive("decision"))
+        log.info("push decided", pipeline=push.repository.pipeline, decision=made.decision, reason=made.reason)
 
 
 def _changed(
@@ -169,4 +198,5 @@ def _changed(
         outcome=outcome,
         reason=reason,
         installation=push.installation,
+        hops=build.hops,
     )

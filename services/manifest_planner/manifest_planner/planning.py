@@ -1,6 +1,7 @@
 """What a push amounts to. Pure: the push and the manifest in, a decision out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.jobs.lifecycle import Kind
@@ -10,6 +11,8 @@ from estafette_common.manifest.findings import Finding
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import Checked
 from estafette_common.manifest.versions import compute
+from estafette_common.triggers import event_documents
+from estafette_common.triggers.events import GitEvent, TriggerEvent
 
 MANIFEST = ".estafette.yaml"
 
@@ -27,6 +30,18 @@ class Ignored:
     """There is no build, and why."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a build is started by."""
+
+    reason: str
+    """For people: `push to main`"""
+    events: tuple[dict[str, Any], ...] = ()
+    """As stages are told of them."""
+    hops: int = 0
+    """How many triggers fired one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +75,15 @@ class BuildRow:
     reason: str = ""
     attempt: int = 0
     dispatched: bool = False
+    events: tuple[dict[str, Any], ...] = ()
+    """What started it, as the reference's API has it."""
+    hops: int = 0
+    """How many triggers fired one after the other until there was this build."""
+
+    @property
+    def repository(self) -> Repository:
+        """Where it is built from."""
+        return Repository(source=self.source, owner=self.owner, name=self.name)
 
 
 def ignored_before_reading(push: GitPushed) -> Ignored | None:
@@ -73,6 +97,12 @@ def ignored_before_reading(push: GitPushed) -> Ignored | None:
     head = push.commits[-1].message.lower() if push.commits else ""
     said = next((word for word in SKIPS if word in head), None)
     return Ignored(f"the message of the head commit says {said}") if said else None
+
+
+def origin_of(push: GitPushed) -> Origin:
+    """Return what the build of a push is started by."""
+    event = GitEvent(event="push", repository=push.repository.pipeline, branch=push.branch or "")
+    return Origin(reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),))
 
 
 def obstacles(checked: Checked) -> tuple[Finding, ...]:
@@ -101,8 +131,19 @@ def clone_url(template: str, repository: Repository) -> str:
     return template.format(source=repository.source, owner=repository.owner, name=repository.name)
 
 
-def plan(build: BuildRow, push: GitPushed, manifest: Manifest, *, server: Server, clone_token: str) -> Plan:
-    """Return what the builder shall do. Secrets are still as the manifest has them."""
+def plan(
+    build: BuildRow,
+    push: GitPushed,
+    manifest: Manifest,
+    *,
+    server: Server,
+    clone_token: str,
+    remembered: tuple[dict[str, Any], ...] = (),
+) -> Plan:
+    """Return what the builder shall do. Secrets are still as the manifest has them.
+
+    `remembered` is what named triggers know of builds and releases before.
+    """
     repository = push.repository
     return Plan(
         kind=Kind.BUILD,
@@ -116,5 +157,6 @@ def plan(build: BuildRow, push: GitPushed, manifest: Manifest, *, server: Server
         labels=manifest.labels,
         env=manifest.env,
         stages=planned(manifest.stages, most_retries=server.most_retries),
+        events=(*build.events, *remembered),
         server_url=server.url,
     )

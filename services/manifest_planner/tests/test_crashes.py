@@ -17,6 +17,7 @@ from estafette_common.github.settings import GithubSettings
 from estafette_common.jobs.plan import Repository
 from manifest_planner.builds import Builds
 from manifest_planner.decisions import Decisions
+from manifest_planner.memories import Memories
 from manifest_planner.planner import Planner
 from manifest_planner.planning import Server
 from manifest_planner.sealing import Sealer
@@ -66,7 +67,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def planner(database: Database, shelf: Shelf, notebook: Notebook) -> Planner:
     sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
     return Planner(
-        shelf, Builds(database), Decisions(database), sealer, notebook, Server(url="", clone_url="https://{source}")
+        shelf,
+        Builds(database),
+        Decisions(database),
+        Memories(database),
+        sealer,
+        notebook,
+        server=Server(url="", clone_url="https://{source}"),
     )
 
 

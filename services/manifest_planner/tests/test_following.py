@@ -59,7 +59,7 @@ async def follower(database: Database, notebook: Notebook) -> Follower:
     builds = Builds(database)
     repository = Repository(source="github.com", owner="acme", name="shop")
     push = GitPushed(repository=repository, ref="refs/heads/main", revision="a" * 40)
-    await builds.add(NewBuild(id=BUILD, push=push, branch="main", version=str, labels={}, manifest="stages: {}"))
+    await builds.add(NewBuild(id=BUILD, push=push, branch="main", version=str, manifest="stages: {}"))
     return Follower({Kind.BUILD: builds}, notebook)
 
 

@@ -5,11 +5,16 @@ A subject template names fields of its message in braces. Filled in, it is where
 
 | subject | published by | read by |
 |---|---|---|
-| `event.github.{kind}` | webhook-ingress | external subscribers |
+| `event.github.{kind}` | webhook-ingress | manifest-planner (triggers), external subscribers |
 | `event.git.push` | webhook-ingress | manifest-planner |
-| `event.cron.tick` | cron-sender | cron-sender (its memory), external subscribers |
-| `event.pipeline.{event}` | manifest-planner | notifier, external subscribers |
+| `event.cron.tick` | cron-sender | cron-sender (its memory), manifest-planner (triggers), external subscribers |
+| `event.pipeline.{event}` | manifest-planner | notifier, manifest-planner (triggers), external subscribers |
+| `event.release.{event}` | manifest-planner | manifest-planner (triggers), external subscribers |
+| `event.bitbucket.{kind}` | whoever hears of it | manifest-planner (triggers), external subscribers |
+| `event.pubsub.message` | whoever hears of it | manifest-planner (triggers), external subscribers |
+| `event.registry.push` | whoever hears of it | manifest-planner (triggers), external subscribers |
 | `event.decision.{subject_kind}` | manifest-planner | external subscribers |
+| `command.trigger.fire` | manifest-planner (what an event matched) | manifest-planner |
 | `command.{kind}.{job_id}.lose` | hanging-job-cleaner | manifest-planner |
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
@@ -34,7 +39,12 @@ CRON_TICK = "event.cron.tick"
 PIPELINE_CHANGED = "event.pipeline.{event}"
 DECISION_MADE = "event.decision.{subject_kind}"
 COMMAND_LOSE = "command.{kind}.{job_id}.lose"
+RELEASE_CHANGED = "event.release.{event}"
+BITBUCKET_EVENT = "event.bitbucket.{kind}"
+PUBSUB_MESSAGE = "event.pubsub.message"
+REGISTRY_PUSH = "event.registry.push"
 JOB_REQUESTED = "job.{kind}.{job_id}.requested"
+TRIGGER_FIRE = "command.trigger.fire"
 JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"
 JOB_FAILED_TO_START = "job.{kind}.{job_id}.failed-to-start"
 JOB_CANCEL = "job.{kind}.{job_id}.cancel"

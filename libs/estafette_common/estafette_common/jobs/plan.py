@@ -112,6 +112,8 @@ class Plan(_Frozen):
     repository: Repository
     branch: str
     revision: str
+    clone: bool = True
+    """Whether the workspace is filled with the revision before the first stage; else it is empty."""
     clone_url: str
     clone_token: str = ""
     """Sealed; lets git read a private repository over HTTPS (user `x-access-token`)."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from urllib.parse import unquote
 
 import zstandard
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
@@ -133,6 +133,82 @@ class PipelineChanged(Message):
     reason: str = ""
     """For people: why it ended so, where that needs words."""
     installation: int | None = None
+    hops: int = 0
+    """How many triggers fired one after the other until there was this build."""
+
+
+class ReleaseChanged(Message):
+    """A release was created (`started`) or reached its end (`finished`). Told by manifest-planner, once each."""
+
+    TYPE: ClassVar = "estafette.release.changed.v1"
+    SUBJECT: ClassVar = subjects.RELEASE_CHANGED
+
+    event: PipelineEvent
+    release_id: str
+    repository: Repository
+    target: str
+    action: str = ""
+    version: str
+    build_id: str
+    """Of the build that is released."""
+    branch: str
+    revision: str
+    status: Status
+    outcome: Outcome | None = None
+    """How it ended; only when finished."""
+    reason: str = ""
+    """For people: why it ended so, where that needs words."""
+    installation: int | None = None
+    hops: int = 0
+    """How many triggers fired one after the other until there was this release."""
+
+
+class RegistryPushed(Message):
+    """A tag of an image was pushed to, or found in, a registry."""
+
+    TYPE: ClassVar = "estafette.registry.pushed.v1"
+    SUBJECT: ClassVar = subjects.REGISTRY_PUSH
+
+    event: str = "push"
+    image: str
+    """Without tag: `golang`, `ghcr.io/acme/shop`"""
+    tag: str
+    digest: str = ""
+    """Of what the tag points to; empty when it is not told."""
+
+
+class PubSubReceived(Message):
+    """Google Pub/Sub delivered a message."""
+
+    TYPE: ClassVar = "estafette.pubsub.received.v1"
+    SUBJECT: ClassVar = subjects.PUBSUB_MESSAGE
+
+    project: str
+    topic: str
+    data: str = ""
+    """Base64"""
+    attributes: dict[str, str] = Field(default_factory=dict)
+    message_id: str = ""
+    publish_time: str = ""
+    """RFC 3339"""
+    ordering_key: str = ""
+
+
+class BitbucketEvent(Message):
+    """Bitbucket told something."""
+
+    TYPE: ClassVar = "estafette.bitbucket.event.v1"
+    SUBJECT: ClassVar = subjects.BITBUCKET_EVENT
+
+    kind: str
+    """Bitbucket's name of the event, from `X-Event-Key`: `pullrequest:created`"""
+    repository: str = ""
+    """`bitbucket.org/acme/shop`; empty for events of a whole workspace."""
+    hook_uuid: str = ""
+    request_uuid: str = ""
+    attempt_number: str = ""
+    payload: str = ""
+    """JSON"""
 
 
 class DecisionMade(Message):
@@ -142,7 +218,7 @@ class DecisionMade(Message):
     SUBJECT: ClassVar = subjects.DECISION_MADE
 
     subject_kind: str
-    """What was decided about: `push`."""
+    """What was decided about: `push`, `trigger`, `release`, `bot`."""
     decision: str
     """`started`, `ignored` or `rejected`"""
     reason: str
