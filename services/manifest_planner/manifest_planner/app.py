@@ -24,10 +24,10 @@ from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower
 from manifest_planner.git import GitManifests
 from manifest_planner.github import GithubManifests
+from manifest_planner.memories import Memories
 from manifest_planner.planner import Planner
 from manifest_planner.planning import Server
 from manifest_planner.sealing import Sealer
-from manifest_planner.memories import Memories
 from manifest_planner.settings import Settings
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
@@ -53,10 +53,10 @@ def create_app(settings: Settings) -> web.Application:
     config = load(settings.config_file, keys)
     sealer = Sealer(keys, github, config, moved_to_github=settings.secrets_moved_to_github)
     builds = Builds(database)
+    decisions = Decisions(database)
     planner = Planner(
         manifests,
         builds,
-    decisions = Decisions(database)
         decisions,
         Memories(database),
         sealer,
