@@ -31,12 +31,13 @@ class BuildState:
     dispatched_at: datetime | None = None
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
+    canceling_at: datetime | None = None
     finished_at: datetime | None = None
 
     @property
     def last_sign(self) -> datetime:
         """When something was last heard of it."""
-        signs = (self.inserted_at, self.dispatched_at, self.started_at, self.heartbeat_at)
+        signs = (self.inserted_at, self.dispatched_at, self.started_at, self.heartbeat_at, self.canceling_at)
         return max(sign for sign in signs if sign is not None)
 
 
@@ -111,6 +112,8 @@ def _is_lost(
 ) -> bool:
     if job is not None and job.alive:
         return False
+    if job is None and build.status is Status.CANCELING:  # no request starts it any more
+        return True
     if job is None and build.dispatched_at is None and build.started_at is None and requests_waiting:
         return False
     if told is None:
@@ -127,6 +130,9 @@ def _remove(job: JobState, build: BuildState | None, now: datetime, limits: Limi
     if build is None:
         is_old = now - job.created_at > timedelta(seconds=limits.grace + limits.keep_finished)
         return Remove(job.name, "there is no build of its id") if is_old else None
+    grace = timedelta(seconds=limits.grace)
+    if build.status is Status.CANCELING and build.canceling_at is not None and now - build.canceling_at > grace:
+        return Remove(job.name, "its build was canceled, and it did not end")
     ended = build.finished_at or build.last_sign
     if build.status in FINAL and now - ended > timedelta(seconds=limits.keep_finished):
         return Remove(job.name, f"its build {build.status}")

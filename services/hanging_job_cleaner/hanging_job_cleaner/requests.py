@@ -2,7 +2,7 @@
 
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.events import GitPushed
-from estafette_common.bus.messages.jobs import JobFailedToStart, JobFinished, JobRequested
+from estafette_common.bus.messages.jobs import JobFailedToStart, JobFinished, JobGone, JobRequested
 from estafette_common.bus.subjects import fill, stream_of
 from estafette_common.jobs.lifecycle import Kind
 from nats.js.errors import NotFoundError
@@ -14,6 +14,10 @@ PLANNER = "planner-git-push"
 
 DISPATCHER = "dispatcher-job-requested"
 """The consumer by which the dispatcher takes requests."""
+
+
+ENDS = (JobFinished, JobFailedToStart, JobGone)
+"""What is told of a job when it ended."""
 
 
 class Requests:
@@ -35,7 +39,7 @@ class Requests:
 
     async def last_told(self, build_id: str) -> Told | None:
         """Return the last message of the build's job in the stream, or nothing when it was never requested."""
-        ends = {fill(end.SUBJECT, kind=Kind.BUILD, job_id=build_id) for end in (JobFinished, JobFailedToStart)}
+        ends = {fill(end.SUBJECT, kind=Kind.BUILD, job_id=build_id) for end in ENDS}
         every = fill(JobRequested.SUBJECT, kind=Kind.BUILD, job_id=build_id).rpartition(".")[0] + ".>"
         try:
             message = await self._bus.jetstream.get_last_msg(stream_of(every), every)

@@ -142,3 +142,17 @@ def test_jobs_of_another_kind_are_let_be(kind: str) -> None:
 
     assert decide(jobs=(other,)) == []
     assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(other,))
+
+
+def test_a_canceled_build_that_was_never_given_to_a_runtime_waits_for_no_request() -> None:
+    assert is_lost(build(Status.CANCELING, canceling=61), waiting=True)
+    assert not is_lost(build(Status.CANCELING, canceling=59), waiting=True)
+
+
+def test_the_job_of_a_canceled_build_that_does_not_end_is_removed_after_the_grace() -> None:
+    alive = job(alive=True)
+
+    assert decide(build(Status.CANCELING, canceling=59, heartbeat=1), jobs=(alive,)) == []
+    [action] = decide(build(Status.CANCELING, canceling=61, heartbeat=1), jobs=(alive,))
+    assert isinstance(action, Remove)
+    assert action.name == alive.name

@@ -3,12 +3,13 @@
 from aiohttp import web
 from estafette_common import service
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.messages.jobs import JobCancel, JobRequested
 from estafette_common.bus.topology import Consumer
 from estafette_common.jobs.runtimes.settings import create_runtime
 from estafette_common.manifest.secrets import parse_keys
 
 from job_dispatcher.dispatcher import Dispatcher
+from job_dispatcher.ending import Ender
 from job_dispatcher.history import History
 from job_dispatcher.minting import Mint
 from job_dispatcher.settings import Settings
@@ -17,6 +18,9 @@ PATIENCE = (0.2, 1.0, *(5.0 for _ in range(24 * 60 * 12)))
 """Seconds between tries: a runtime may be away for a day and nothing is lost."""
 
 REQUESTS = Consumer(durable="dispatcher-job-requested", message=JobRequested, concurrency=8, backoff=PATIENCE)
+
+
+CANCELS = Consumer(durable="dispatcher-job-cancel", message=JobCancel, concurrency=4, backoff=PATIENCE)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -28,9 +32,11 @@ def create_app(settings: Settings) -> web.Application:
         grace=settings.shutdown_grace,
     )
     secret_key = parse_keys(settings.secret_key.get_secret_value())
-    dispatcher = Dispatcher(
-        create_runtime(settings), History(bus), bus, secret_key=secret_key, mint=Mint(settings.nats_jobs_seed_file)
-    )
+    runtime, history = create_runtime(settings), History(bus)
+    mint = Mint(settings.nats_jobs_seed_file)
+    dispatcher = Dispatcher(runtime, history, bus, secret_key=secret_key, mint=mint)
+    ender = Ender(runtime, history, bus, grace=settings.cancel_grace)
 
     bus.consume(REQUESTS, dispatcher.on_requested)
+    bus.consume(CANCELS, ender.on_cancel)
     return service.application(dispatcher, bus)

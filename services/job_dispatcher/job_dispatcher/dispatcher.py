@@ -39,8 +39,9 @@ class Dispatcher:
         return True
 
     async def on_requested(self, request: JobRequested, cause: Cause) -> None:
-        """Start the job unless it is there, or was there and ended: a request that comes late starts nothing."""
-        if await self._history.is_finished(request.kind, request.job_id):
+        """Start the job unless it is there, ended, or is canceled: a request that comes late starts nothing."""
+        kind, job_id = request.kind, request.job_id
+        if await self._history.is_over(kind, job_id) or await self._history.is_canceled(kind, job_id):
             log.info("job had ended already", job=request.plan.job_name)
             return
         try:
@@ -48,6 +49,9 @@ class Dispatcher:
             credential = self._mint.credential(request.plan, now=datetime.now(UTC))
             job = JobSpec(plan=request.plan, key=key, nats_credential=credential, traceparent=traceparent())
             await self._runtime.start(job)
+            if await self._history.is_canceled(kind, job_id):  # while it was started, when it could not hear of it
+                await self._runtime.remove(job.name)
+                return
         except RuntimeUnavailableError as error:
             raise TemporaryError(str(error)) from error
         except (JobRefusedError, SecretError) as error:

@@ -14,3 +14,6 @@ class Settings(RuntimeSettings, ServiceSettings):
     nats_jobs_seed_file: Path | None = Field(
         None, description="Seed of the NATS account of jobs, to sign their credentials; none: they connect without."
     )
+    cancel_grace: float = Field(
+        30.0, description="Seconds that a canceled job has to end by itself before it is removed."
+    )

@@ -3,12 +3,13 @@
 from aiohttp import web
 from estafette_common import service
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.commands import Lose
+from estafette_common.bus.messages.commands import Cancel, Lose
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import (
     JobDispatched,
     JobFailedToStart,
     JobFinished,
+    JobGone,
     JobHeartbeat,
     JobStarted,
 )
@@ -19,6 +20,8 @@ from estafette_common.jobs.lifecycle import Kind
 from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.builds import Builds
+from manifest_planner.canceling import Canceler
+from manifest_planner.commands import Commands
 from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower
@@ -67,7 +70,8 @@ def create_app(settings: Settings) -> web.Application:
             most_retries=settings.most_stage_retries,
         ),
     )
-    follower = Follower({Kind.BUILD: builds}, bus)
+    jobs = {Kind.BUILD: builds}
+    follower = Follower(jobs, bus)
 
     bus.consume(
         Consumer(durable="planner-git-push", message=GitPushed, concurrency=4, backoff=PATIENCE), planner.on_push
@@ -88,4 +92,7 @@ def create_app(settings: Settings) -> web.Application:
         follower.on_finished,
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
+    bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
+    commands = Commands(Canceler(jobs, follower, decisions, bus), bus)
+    bus.consume(Consumer(durable="planner-cancel", message=Cancel, backoff=PATIENCE), commands.on_cancel)
     return service.application(database, github, bus)

@@ -6,17 +6,17 @@ from estafette_common.database.pool import Database
 
 
 class Decisions:
-    """Keeps decisions, one for each cause."""
+    """Keeps decisions, one for each cause and purpose."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, decision: DecisionMade, cause: Cause) -> None:
-        """Store what was decided about a cause; the first decision stays."""
+    async def add(self, decision: DecisionMade, cause: Cause, *, purpose: str = "decision") -> None:
+        """Store what was decided about a cause; the first decision for a purpose stays."""
         repository = decision.repository
         await self._database.pool.execute(
             INSERT,
-            cause.derive("decision"),
+            cause.derive(purpose),
             cause.id,
             decision.subject_kind,
             decision.decision,

@@ -6,11 +6,20 @@ from typing import Protocol
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.commands import Lose
-from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobHeartbeat, JobStarted
+from estafette_common.bus.messages.jobs import (
+    JobCancel,
+    JobDispatched,
+    JobFailedToStart,
+    JobFinished,
+    JobGone,
+    JobHeartbeat,
+    JobStarted,
+)
 from estafette_common.bus.messages.message import Cause, Message
 from estafette_common.bus.publishing import Publisher
-from estafette_common.jobs.lifecycle import Kind, Outcome
+from estafette_common.jobs.lifecycle import Kind, Outcome, Status
 
+from manifest_planner.lives import About, Life
 from manifest_planner.telling import control_log
 
 
@@ -25,14 +34,22 @@ class Jobs(Protocol):
         """Note a sign of life of an attempt."""
         ...
 
-    async def started(self, job_id: str, *, attempt: int, at: datetime) -> None:
-        """Note that an attempt began."""
+    async def started(self, job_id: str, *, attempt: int, at: datetime) -> Life | None:
+        """Note that an attempt began; returns the job as it is then."""
+        ...
+
+    async def cancel(self, job_id: str, *, at: datetime, reason: str) -> Life | None:
+        """Let the job end; returns it as it is then."""
         ...
 
     async def finished(
         self, job_id: str, outcome: Outcome, *, at: datetime, attempt: int | None = None, reason: str = ""
     ) -> bool:
         """End the job; returns whether it ended so."""
+        ...
+
+    async def about(self, job_id: str) -> About | None:
+        """Return what the job is about, or nothing where there is none."""
         ...
 
     async def told_at_end(self, job_id: str) -> Message | None:
@@ -51,9 +68,12 @@ class Follower:
         """Note that a runtime took the job."""
         await self._jobs[dispatched.kind].dispatched(dispatched.job_id, cause.time)
 
-    async def on_started(self, started: JobStarted, _: Cause) -> None:
-        """Note that an attempt began."""
-        await self._jobs[started.kind].started(started.job_id, attempt=started.attempt, at=started.time)
+    async def on_started(self, started: JobStarted, cause: Cause) -> None:
+        """Note that an attempt began. One that began too late to hear that it shall end is told again."""
+        life = await self._jobs[started.kind].started(started.job_id, attempt=started.attempt, at=started.time)
+        if life is not None and life.status is Status.CANCELING:
+            cancel = JobCancel(kind=started.kind, job_id=started.job_id, reason=life.reason)
+            await self._bus.publish(cancel, id=cause.derive("cancel"))
 
     async def on_heartbeat(self, heartbeat: JobHeartbeat, _: Cause) -> None:
         """Note a sign of life."""
@@ -69,16 +89,33 @@ class Follower:
 
     async def on_failed_to_start(self, failed: JobFailedToStart, cause: Cause) -> None:
         """End the build, release or bot whose job no runtime takes."""
-        await self._lose(failed.kind, failed.job_id, "start", failed.reason, cause)
+        await self._end(failed.kind, failed.job_id, Outcome.LOST, "start", failed.reason, cause)
 
     async def on_lose(self, command: Lose, cause: Cause) -> None:
         """End the build, release or bot whose job went away, unless it ended meanwhile."""
-        await self._lose(command.kind, command.job_id, "lost", command.reason, cause)
+        await self._end(command.kind, command.job_id, Outcome.LOST, "lost", command.reason, cause)
 
-    async def _lose(self, kind: Kind, job_id: str, step: str, reason: str, cause: Cause) -> None:
-        if not await self._jobs[kind].finished(job_id, Outcome.LOST, at=cause.time, reason=reason):
-            return
-        chunk = control_log(job_id, step, [reason], outcome=Outcome.LOST, at=cause.time, kind=kind)
+    async def on_gone(self, gone: JobGone, cause: Cause) -> None:
+        """End the build, release or bot that was canceled and of which nothing is left."""
+        await self._end(gone.kind, gone.job_id, Outcome.CANCELED, "cancel", gone.reason, cause)
+
+    async def cancel(self, kind: Kind, job_id: str, reason: str, cause: Cause) -> Life | None:
+        """Let a job end, and tell its builder; returns it as it is then, or nothing where there is none."""
+        life = await self._jobs[kind].cancel(job_id, at=cause.time, reason=reason)
+        if life is not None and life.status is Status.CANCELING:
+            cancel = JobCancel(kind=kind, job_id=job_id, reason=life.reason)
+            await self._bus.publish(cancel, id=identity.derive(job_id, "cancel"))
+        elif life is not None and life.outcome is Outcome.CANCELED and not life.was_canceling:
+            await self._explain(kind, job_id, "cancel", life.reason, Outcome.CANCELED, cause)
+        return life
+
+    async def _end(self, kind: Kind, job_id: str, outcome: Outcome, step: str, reason: str, cause: Cause) -> None:
+        if await self._jobs[kind].finished(job_id, outcome, at=cause.time, reason=reason):
+            await self._explain(kind, job_id, step, reason, outcome, cause)
+
+    async def _explain(self, kind: Kind, job_id: str, step: str, reason: str, outcome: Outcome, cause: Cause) -> None:
+        """Tell the end of a job in the place of its builder."""
+        chunk = control_log(job_id, step, [reason], outcome=outcome, at=cause.time, kind=kind)
         await self._bus.publish(chunk, id=chunk.id)
         await self._tell(kind, job_id)
 

@@ -18,6 +18,7 @@ from nats.js import JetStreamContext
 
 from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
 from estafette_common.bus.delivery import NotUnderstoodError, next_try, obituary
+from estafette_common.bus.messages.commands import Answer
 from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
@@ -102,6 +103,12 @@ class Bus:
         if not self._started:
             raise NotStoredError("not connected to NATS yet")
         await self._publisher.publish_all(messages)
+
+    async def answer(self, to: str, answer: Answer) -> None:
+        """Tell who asked, if anybody waits; once, for the one who hears nothing asks again."""
+        if to:
+            headers = {"ce-type": answer.TYPE, "content-type": Message.CONTENT_TYPE}
+            await self._connection.publish(to, answer.model_dump_json(exclude_none=True).encode(), headers=headers)
 
     @property
     def jetstream(self) -> JetStreamContext:

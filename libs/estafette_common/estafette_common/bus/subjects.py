@@ -16,10 +16,12 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `event.decision.{subject_kind}` | manifest-planner | external subscribers |
 | `command.trigger.fire` | manifest-planner (what an event matched) | manifest-planner |
 | `command.{kind}.{job_id}.lose` | hanging-job-cleaner | manifest-planner |
+| `command.{kind}.cancel` | whoever may end a job | manifest-planner |
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
 | `job.{kind}.{job_id}.failed-to-start` | job-dispatcher | manifest-planner |
-| `job.{kind}.{job_id}.cancel` | whoever may end a job | builder |
+| `job.{kind}.{job_id}.cancel` | manifest-planner | builder, job-dispatcher |
+| `job.{kind}.{job_id}.gone` | job-dispatcher | manifest-planner |
 | `job.{kind}.{job_id}.started` | builder | manifest-planner |
 | `job.{kind}.{job_id}.stage` | builder | external subscribers |
 | `job.{kind}.{job_id}.heartbeat` | builder | manifest-planner |
@@ -44,10 +46,12 @@ REGISTRY_PUSH = "event.registry.push"
 DECISION_MADE = "event.decision.{subject_kind}"
 TRIGGER_FIRE = "command.trigger.fire"
 COMMAND_LOSE = "command.{kind}.{job_id}.lose"
+COMMAND_CANCEL = "command.{kind}.cancel"
 JOB_REQUESTED = "job.{kind}.{job_id}.requested"
 JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"
 JOB_FAILED_TO_START = "job.{kind}.{job_id}.failed-to-start"
 JOB_CANCEL = "job.{kind}.{job_id}.cancel"
+JOB_GONE = "job.{kind}.{job_id}.gone"
 JOB_STARTED = "job.{kind}.{job_id}.started"
 JOB_STAGE = "job.{kind}.{job_id}.stage"
 JOB_HEARTBEAT = "job.{kind}.{job_id}.heartbeat"

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """By a stage."""
     CANCELED = "canceled"
-    """By a person."""
+    """By a person, or by a newer job that takes its place."""
     LOST = "lost"
     """By its node, pod or process going away."""
     REJECTED = "rejected"
@@ -65,6 +65,14 @@ ALLOWED = {
 """Forward only. An end may come straight from pending, for `started` and `finished` travel on different consumers."""
 
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+
+def end_of(now: Status, outcome: Outcome) -> Outcome:
+    """Return how a job in status `now` ends when this is told of it.
+
+    What was to be canceled ends canceled however its end came about: what it did in between counts no more.
+    """
+    return Outcome.CANCELED if now is Status.CANCELING else outcome
 
 
 def may_follow(now: Status, then: Status) -> bool:

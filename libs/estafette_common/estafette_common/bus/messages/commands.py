@@ -1,10 +1,61 @@
-"""COMMANDS: what someone asks for."""
+"""COMMANDS: what someone asks for, and the answer."""
 
-from typing import ClassVar
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
-from estafette_common.jobs.lifecycle import Kind
+from estafette_common.jobs.lifecycle import Kind, Status
+
+Inbox = Annotated[str, StringConstraints(pattern=r"^(_INBOX\.[A-Za-z0-9._-]+)?$", max_length=200)]
+"""Where an answer may go. Nothing but an inbox, for the one who answers may publish anywhere."""
+
+
+class Command(Message):
+    """What a person, or a program for one, asks for. Its envelope's id names the request, however often it is sent."""
+
+    reply_to: Inbox = ""
+    """Where the answer goes, with core NATS; empty: nobody waits for one."""
+    by: str = ""
+    """Who asks, for people: an address or a name."""
+
+
+class Cancel(Command):
+    """End a job that did not end yet. Done by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.command.cancel.v1"
+    SUBJECT: ClassVar = subjects.COMMAND_CANCEL
+
+    kind: Kind
+    job_id: str
+    reason: str = ""
+    """For people."""
+
+
+class Error(StrEnum):
+    """Why a command was not done; sending it again cannot help."""
+
+    NOT_FOUND = "not-found"
+    INVALID = "invalid"
+    REFUSED = "refused"
+
+
+class Answer(BaseModel):
+    """What became of a command."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    TYPE: ClassVar[str] = "estafette.command.answered.v1"
+
+    error: Error | None = None
+    message: str = ""
+    """For people."""
+    kind: Kind | None = None
+    job_id: str | None = None
+    status: Status | None = None
+    version: str | None = None
 
 
 class Lose(Message):

@@ -47,13 +47,26 @@ class JobFailedToStart(_JobMessage):
 
 
 class JobCancel(_JobMessage):
-    """A job that may run shall end, and nothing more of it run. Heard by its builder."""
+    """A job that may run shall end, and nothing more of it run. Told by manifest-planner, heard by its builder.
+
+    job-dispatcher sees to it where there is no builder, or none that answers.
+    """
 
     TYPE: ClassVar = "estafette.job.cancel.v1"
     SUBJECT: ClassVar = subjects.JOB_CANCEL
 
     reason: str
     """Who wants it, and why, for people."""
+
+
+class JobGone(_JobMessage):
+    """Nothing of a canceled job is left, and no late request starts it. Told by job-dispatcher."""
+
+    TYPE: ClassVar = "estafette.job.gone.v1"
+    SUBJECT: ClassVar = subjects.JOB_GONE
+
+    reason: str
+    """For people: how it went."""
 
 
 class JobStarted(_JobMessage):
