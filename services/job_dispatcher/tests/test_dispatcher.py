@@ -11,7 +11,7 @@ from uuid import uuid4
 import nats
 import pytest
 from aiohttp import web
-from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobRequested
+from estafette_common.bus.messages.jobs import JobCancel, JobDispatched, JobFailedToStart, JobFinished, JobRequested
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.bus.topology import declare
 from estafette_common.jobs.lifecycle import Kind, Outcome
@@ -58,6 +58,10 @@ class Bus:
             kind=Kind.BUILD, job_id=message.job_id, attempt=1, outcome=Outcome.SUCCEEDED, time=datetime.now(UTC)
         )
         await self._publisher.publish(end, id=f"{message.job_id}-finished")
+
+    async def cancel(self, message: JobRequested) -> None:
+        cancel = JobCancel(kind=Kind.BUILD, job_id=message.job_id, reason="enough")
+        await self._publisher.publish(cancel, id=f"{message.job_id}-cancel")
 
     async def dispatched(self, message: JobRequested) -> JobDispatched:
         found = await self.jetstream.get_last_msg("JOBS", f"job.build.{message.job_id}.dispatched")
@@ -143,6 +147,22 @@ async def test_a_job_that_ended_is_not_started_by_a_late_request(bus: Bus, host:
     await eventually(lambda: _settled(bus), within=20)
     assert await host.jobs() == [other.plan.job_name]
     assert await bus.count(late, "dispatched") == 0
+
+
+@pytest.mark.usefixtures("replicas")
+async def test_a_canceled_job_is_not_started_by_a_late_request_and_gone(bus: Bus, host: Any) -> None:
+    host.start()
+    late, other = request(), request()
+    await bus.cancel(late)
+
+    await bus.ask(late)
+    await bus.ask(other)
+
+    await eventually(lambda: bus.dispatched(other), within=20)
+    await eventually(lambda: _settled(bus), within=20)
+    assert await host.jobs() == [other.plan.job_name]
+    assert await bus.count(late, "dispatched") == 0
+    assert await eventually(lambda: bus.count(late, "gone"), within=20) == 1
 
 
 @pytest.mark.usefixtures("replicas")
