@@ -95,6 +95,8 @@ class Streams:
             if clock() - pinged > PING_EVERY:
                 await telling.ping()
                 pinged = clock()
+            if not viewer.caught_up:  # NATS is away or slow: that nothing comes means nothing
+                heard = clock()
             if telling.log.waits and viewer.caught_up and clock() - heard > MISSING_AFTER:
                 await self._tell_without_missing(build_id, telling)
             if (telling.log.ended or clock() - heard > SILENT_AFTER) and await self._is_final(build_id):

@@ -52,7 +52,7 @@ async def _make_ledger(connection: asyncpg.Connection) -> None:
     """Create the table of applied migrations; IF NOT EXISTS alone still fails when two create it at once."""
     try:
         await connection.execute(LEDGER)
-    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+    except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError):
         await connection.execute(LEDGER)
     await connection.execute(SENTINEL)
 
