@@ -24,7 +24,8 @@ from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.jobs.runtimes import JobSpec, RuntimeUnavailableError
 from estafette_common.jobs.runtimes.local import LocalRuntime
 from estafette_local.people import GitRepository
-from estafette_local.servers import NatsServer
+from estafette_local.registry import PROGRAM, Door, Registry, Shelf, door_of, shelf_of
+from estafette_local.servers import NatsServer, ServerError
 from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 
@@ -216,3 +217,28 @@ async def docker_machine(idle_machine: Any, engine: aiodocker.Docker) -> AsyncIt
         if any(str(idle_machine.root) in mount["Source"] for mount in container["Mounts"]):
             with suppress(aiodocker.DockerError):  # its builder may be faster
                 await container.delete(force=True)
+
+
+@pytest.fixture
+def registry(folder: Path) -> Iterator[Registry]:
+    registry = Registry(folder / "registry")
+    try:
+        registry.start()
+    except ServerError as error:
+        if PROGRAM in str(error) and "not on PATH" in str(error):
+            pytest.skip(str(error))
+        raise
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+async def shelf(registry: Registry, engine: aiodocker.Docker) -> AsyncIterator[Shelf]:
+    async with shelf_of(registry, engine) as shelf:
+        yield shelf
+
+
+@pytest.fixture
+async def door(shelf: Shelf) -> AsyncIterator[Door]:
+    async with door_of(shelf) as door:
+        yield door

@@ -1,12 +1,7 @@
 """Images from a registry with a password, pulled by a real Docker Engine."""
 
 import asyncio
-import io
-import tarfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,142 +16,14 @@ from builder.runtimes import ImageSource, Login, StageError, StageRun, docker, s
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import PlannedService, PlannedStage
 from estafette_common.manifest import secrets
-from estafette_local.registry import PROGRAM, Registry
-from estafette_local.servers import ServerError
+from estafette_local.registry import Door, Shelf, serving
 from estafette_local.waiting import eventually
 
 BASE = "busybox:latest"
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """A registry, and an engine that can fill it."""
-
-    registry: Registry
-    engine: aiodocker.Docker
-
-    async def publish(self, name: str, content: str) -> str:
-        """Put an image into the registry whose /content says that, and return its reference. The engine forgets it."""
-        reference = f"{self.registry.host}/{name}"
-        await self.push(reference, content)
-        await self.engine.images.delete(reference, force=True)
-        return reference
-
-    async def push(self, reference: str, content: str) -> None:
-        """Put an image into the registry as in `publish`; the engine keeps it."""
-        repository, _, tag = reference.rpartition(":")
-        container: Any = await self.engine.containers.create({"Image": BASE, "Cmd": ["cat", "/content"]})
-        try:
-            await container.put_archive("/", _archive("content", content))
-            await container.commit(repository=repository, tag=tag)
-        finally:
-            await container.delete(force=True)
-        await self.engine.images.push(reference, auth=self.login_of_engine)
-
-    @property
-    def login_of_engine(self) -> dict[str, str]:
-        return {"username": self.registry.username, "password": self.registry.password}
-
-    @property
-    def login(self) -> Login:
-        return Login(username=self.registry.username, password=self.registry.password)
-
-    def credential(self, machine: Any, **fields: Any) -> dict[str, Any]:
-        """Return the credential of this registry, as a plan has it."""
-        password = secrets.encrypt(self.registry.password, key=machine.key)
-        properties = {"repository": self.registry.host, "username": self.registry.username, "password": password}
-        return {"name": "ours", "type": "container-registry", "additionalProperties": properties | fields}
-
-    async def has(self, reference: str) -> bool:
-        """Return whether the engine has an image."""
-        try:
-            await self.engine.images.inspect(reference)
-        except aiodocker.DockerError:
-            return False
-        return True
-
-
-def _archive(name: str, content: str) -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(content.encode())
-        archive.addfile(info, io.BytesIO(content.encode()))
-    return held.getvalue()
-
-
-@pytest.fixture
-def registry(folder: Path) -> Iterator[Registry]:
-    registry = Registry(folder / "registry")
-    try:
-        registry.start()
-    except ServerError as error:
-        if PROGRAM in str(error) and "not on PATH" in str(error):
-            pytest.skip(str(error))
-        raise
-    yield registry
-    registry.stop()
-
-
-@pytest.fixture
-async def shelf(registry: Registry, engine: aiodocker.Docker) -> AsyncIterator[Shelf]:
-    yield Shelf(registry, engine)
-    await _forget(engine, registry.host)
-
-
-async def _forget(engine: aiodocker.Docker, host: str) -> None:
-    for image in await engine.images.list():
-        for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
-            if name.startswith(host):
-                with suppress(aiodocker.DockerError):  # without its name, it is gone under its digest as well
-                    await engine.images.delete(name, force=True)
-
-
-@dataclass(slots=True)
-class Door:
-    """Stands before a registry, counts what passes, and holds layers back while it is shut."""
-
-    host: str
-    manifests: list[str] = field(default_factory=list)
-    """Names of the images that were asked for."""
-    layers: list[str] = field(default_factory=list)
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@pytest.fixture
-async def door(shelf: Shelf) -> AsyncIterator[Door]:
-    door = Door("")
-
-    async def pass_on(request: web.Request) -> web.StreamResponse:
-        name = request.path.removeprefix("/v2/").split("/manifests/")[0]
-        if "/manifests/" in request.path and name not in door.manifests:
-            door.manifests.append(name)
-        if "/blobs/" in request.path:
-            door.layers.append(request.path.rpartition("/")[2])
-            await door.open.wait()
-        headers = {name: value for name, value in request.headers.items() if name != "Host"}
-        url = f"http://{shelf.registry.host}{request.path_qs}"
-        async with aiohttp.ClientSession() as session, session.request(request.method, url, headers=headers) as answer:
-            return web.Response(status=answer.status, headers=answer.headers, body=await answer.read())
-
-    host, stop = await _serve(pass_on)
-    door.host = host
-    yield door
-    door.open.set()
-    await stop()
-    await _forget(shelf.engine, door.host)
-
-
-async def _serve(handler: Any) -> tuple[str, Any]:
-    """Serve HTTP on a free port; return where, and what ends it."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    return f"{host}:{port}", runner.cleanup
+def login(shelf: Shelf) -> Login:
+    return Login(username=shelf.registry.username, password=shelf.registry.password)
 
 
 def stage(name: str, image: str, *commands: str, **fields: Any) -> PlannedStage:
@@ -248,16 +115,15 @@ async def test_a_password_goes_to_its_own_registry_alone(docker_machine: Any) ->
         heard.append(request.headers.get("Authorization"))
         return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="tell me"'})
 
-    host, stop = await _serve(curious)
     properties = {"username": "ci", "password": secrets.encrypt("hunter2", key=docker_machine.key)}
     credentials = (
         {"name": "hub", "type": "container-registry-pull", "additionalProperties": properties},
         {"name": "gcr", "type": "container-registry", "additionalProperties": {"repository": "gcr.io", **properties}},
         {"name": "none", "type": "container-registry", "additionalProperties": properties},
     )
-    await docker_machine.start(stage("test", f"{host}/acme/shop:1", "true"), credentials=credentials)
-    await docker_machine.finished()
-    await stop()
+    async with serving(curious) as host:
+        await docker_machine.start(stage("test", f"{host}/acme/shop:1", "true"), credentials=credentials)
+        await docker_machine.finished()
 
     assert heard
     assert set(heard) == {None}
@@ -336,7 +202,7 @@ async def test_the_image_of_a_stage_that_is_not_due_is_not_pulled(docker_machine
 async def test_few_images_are_pulled_ahead_at_once(shelf: Shelf, door: Door) -> None:
     for number in range(4):
         await shelf.publish(f"acme/number-{number}:1", uuid.uuid4().hex)
-    sources = [ImageSource(f"{door.host}/acme/number-{number}:1", shelf.login) for number in range(4)]
+    sources = [ImageSource(f"{door.host}/acme/number-{number}:1", login(shelf)) for number in range(4)]
     pulled = Images(shelf.engine)
     pulled.pull_ahead(sources)
     await eventually(lambda: _true(len(door.layers) >= images.AT_ONCE))
@@ -349,18 +215,18 @@ async def test_few_images_are_pulled_ahead_at_once(shelf: Shelf, door: Door) -> 
 
 async def test_an_image_that_is_due_does_not_wait_for_those_ahead(shelf: Shelf, door: Door) -> None:
     names = [await shelf.publish(f"acme/number-{number}:1", uuid.uuid4().hex) for number in range(3)]
-    ahead = [ImageSource(f"{door.host}/acme/number-{number}:1", shelf.login) for number in range(2)]
+    ahead = [ImageSource(f"{door.host}/acme/number-{number}:1", login(shelf)) for number in range(2)]
     pulled = Images(shelf.engine)
     pulled.pull_ahead(ahead)
     await eventually(lambda: _true(len(door.manifests) == len(ahead)))
 
-    assert (await pulled.get(ImageSource(names[2], shelf.login), silent)).image.tag == "1"
+    assert (await pulled.get(ImageSource(names[2], login(shelf)), silent)).image.tag == "1"
     await pulled.close()
 
 
 async def test_an_image_that_several_stages_wait_for_is_pulled_once(shelf: Shelf, door: Door) -> None:
     await shelf.publish("acme/shop:1", uuid.uuid4().hex)
-    source = ImageSource(f"{door.host}/acme/shop:1", shelf.login)
+    source = ImageSource(f"{door.host}/acme/shop:1", login(shelf))
     pulled = Images(shelf.engine)
     door.open.set()
     pulled.pull_ahead([source])
@@ -385,7 +251,7 @@ async def test_who_stops_waiting_ends_the_pull(shelf: Shelf, door: Door, folder:
         run_commands_in_foreground=False,
         environment={},
         workspace=folder / "workspace",
-        login=shelf.login,
+        login=login(shelf),
     )
     preparing = asyncio.create_task(runtime.prepare(run))
     await eventually(lambda: _true(len(door.layers) > 0))
@@ -440,9 +306,9 @@ async def test_a_pull_is_told_to_who_waits_for_it(shelf: Shelf) -> None:
     image = await shelf.publish("acme/shop:1", uuid.uuid4().hex)
     said: list[str] = []
     pulled = Images(shelf.engine, told_every=0.0)
-    await pulled.get(ImageSource(image, shelf.login), said.append)
+    await pulled.get(ImageSource(image, login(shelf)), said.append)
     count = len(said)
-    await pulled.get(ImageSource(image, shelf.login), said.append)
+    await pulled.get(ImageSource(image, login(shelf)), said.append)
 
     assert said[0].startswith(f"pulling {image}: ")
     assert said[-1].startswith(f"pulled {image}: ")
