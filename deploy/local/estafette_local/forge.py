@@ -54,6 +54,7 @@ class FakeForge:
         app.add_routes(
             [
                 web.get("/repos/{owner}/{repo}/contents/{path:.+}", self._contents),
+                web.get("/repos/{owner}/{repo}/git/ref/{ref:.+}", self._ref),
                 web.post("/repos/{owner}/{repo}/statuses/{sha}", self._create_status),
                 web.get("/repos/{owner}/{repo}/commits/{ref}/statuses", self._list_statuses),
                 web.get("/repos/{owner}/{repo}/installation", self._installation),
@@ -99,6 +100,17 @@ class FakeForge:
             return web.json_response({"message": "Not Found"}, status=404)
         return web.Response(body=shown.stdout, content_type="application/vnd.github.raw+json")
 
+    async def _ref(self, request: web.Request) -> web.Response:
+        where = request.match_info
+        if self.repositories is None:
+            raise web.HTTPNotFound
+        repository, ref = self.repositories / where["owner"] / f"{where['repo']}.git", f"refs/{where['ref']}"
+        command = ["git", "-C", str(repository), "rev-parse", "--verify", "--quiet", ref]
+        found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        if found.returncode != 0:
+            return web.json_response({"message": "Not Found"}, status=404)
+        return web.json_response({"ref": ref, "object": {"type": "commit", "sha": found.stdout.strip()}})
+
     async def _create_status(self, request: web.Request) -> web.Response:
         status = {**request.match_info, **await request.json(), "id": len(self.statuses) + 1}
         self.statuses.append(status)
@@ -141,6 +153,10 @@ def _operation(method: str, path: str) -> dict[str, Any] | None:
     return None
 
 
+SERVED = ("/access_tokens", "}/installation", "/git/ref/{ref}")
+"""How paths end whose operations are checked."""
+
+
 @lru_cache(maxsize=1)
 def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
     """Return the operations of the paths served here, with references followed."""
@@ -159,10 +175,14 @@ def _paths() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 
     paths = []
     for path, operations in document["paths"].items():
-        if not ("/contents/" in path or "statuses" in path or path.endswith(("/access_tokens", "}/installation"))):
+        if not ("/contents/" in path or "statuses" in path or path.endswith(SERVED)):
             continue
         pattern = "/".join(
-            ".+" if part == "{path}" else "[^/]+" if part.startswith("{") else re.escape(part)
+            ".+"
+            if part == "{path}" or (part == "{ref}" and path.endswith(part))
+            else "[^/]+"
+            if part.startswith("{")
+            else re.escape(part)
             for part in path.split("/")
         )
         paths.append((re.compile(pattern), {name: _described(each, follow) for name, each in operations.items()}))

@@ -10,6 +10,7 @@ from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.subjects import token as safe_name
 from estafette_common.github.client import GithubClient
+from estafette_common.jobs.plan import Repository
 
 from manifest_planner.planning import MANIFEST, clone_url
 
@@ -28,11 +29,7 @@ class GitManifests:
     async def read(self, push: GitPushed) -> str | None:
         """Return the manifest at the pushed revision, or nothing. Raises TemporaryError when git cannot say."""
         repository = push.repository
-        url = clone_url(self._clone_url, repository)
-        token = ""
-        if self._github.may_see_tokens(url):
-            token = await self._github.token(repository.owner, repository.name, push.installation)
-        environment = _environment(token)
+        url, environment = await self._access(repository, push.installation)
         clone = self._cache / safe_name(repository.pipeline)
         if not (clone / "HEAD").exists():
             clone.mkdir(parents=True, exist_ok=True)
@@ -41,6 +38,22 @@ class GitManifests:
             await self._fetch(push, url, clone, environment)
             await _git(["cat-file", "-e", f"{push.revision}^{{commit}}"], clone, environment)
         return await _git(["show", f"{push.revision}:{MANIFEST}"], clone, environment, may_fail=True)
+
+    async def head(self, repository: Repository, branch: str, installation: int | None) -> str | None:
+        """Return the revision that a branch points to, or nothing. Raises TemporaryError when git cannot say."""
+        url, environment = await self._access(repository, installation)
+        self._cache.mkdir(parents=True, exist_ok=True)
+        listed = await _git(["ls-remote", "--", url, f"refs/heads/{branch}"], self._cache, environment)
+        found = [line.split("\t") for line in (listed or "").splitlines()]
+        return next((revision for revision, ref in found if ref == f"refs/heads/{branch}"), None)
+
+    async def _access(self, repository: Repository, installation: int | None) -> tuple[str, dict[str, str]]:
+        """Return the URL of a repository, and git's environment to read it."""
+        url = clone_url(self._clone_url, repository)
+        token = ""
+        if self._github.may_see_tokens(url):
+            token = await self._github.token(repository.owner, repository.name, installation)
+        return url, _environment(token)
 
     async def _fetch(self, push: GitPushed, url: str, clone: Path, environment: dict[str, str]) -> None:
         fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]

@@ -2,6 +2,7 @@
 
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.github.client import GithubClient
+from estafette_common.jobs.plan import Repository
 
 from manifest_planner.planning import MANIFEST
 
@@ -18,3 +19,7 @@ class GithubManifests:
         return await self._github.read_file(
             repository.owner, repository.name, MANIFEST, revision=push.revision, installation=push.installation
         )
+
+    async def head(self, repository: Repository, branch: str, installation: int | None) -> str | None:
+        """Return the revision that a branch points to, or nothing. Raises as `read`."""
+        return await self._github.branch_head(repository.owner, repository.name, branch, installation=installation)

@@ -10,6 +10,7 @@ from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
+from estafette_common.jobs.plan import Repository
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import check, read
 
@@ -33,6 +34,10 @@ class Manifests(Protocol):
 
     async def read(self, push: GitPushed) -> str | None:
         """Return the manifest at the pushed revision, or nothing when there is none."""
+        ...
+
+    async def head(self, repository: Repository, branch: str, installation: int | None) -> str | None:
+        """Return the revision that a branch points to, or nothing when there is none of this name."""
         ...
 
 
@@ -69,7 +74,7 @@ class Planner:
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
-        await self._decide(push, cause, await self.plan(push, cause, planning.origin_of(push)))
+        await self.decide(push, cause, await self.plan(push, cause, planning.origin_of(push)))
 
     async def plan(self, push: GitPushed, cause: Cause, origin: Origin, *, text: str | None = None) -> Planned:
         """Plan a build of a revision; return what became of it. The same cause gives the same build.
@@ -167,10 +172,11 @@ class Planner:
         log.info("build was planned before", pipeline=push.repository.pipeline, build=build.id)
         return Planned("started", origin.reason, build)
 
-    async def _decide(self, push: GitPushed, cause: Cause, planned: Planned) -> None:
+    async def decide(self, push: GitPushed, cause: Cause, planned: Planned, *, about: str = "push") -> None:
+        """Record and tell what became of a push, or of another wish for a build of a revision."""
         build_id = planned.build.id if planned.build else None
         made = DecisionMade(
-            subject_kind="push",
+            subject_kind=about,
             decision=planned.decision,
             reason=planned.reason,
             repository=push.repository,
@@ -181,7 +187,7 @@ class Planner:
         )
         await self._decisions.add(made, cause)
         await self._bus.publish(made, id=cause.derive("decision"))
-        log.info("push decided", pipeline=push.repository.pipeline, decision=made.decision, reason=made.reason)
+        log.info("decided", about=about, pipeline=push.repository.pipeline, decision=made.decision, reason=made.reason)
 
 
 def _changed(

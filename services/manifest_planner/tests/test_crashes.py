@@ -55,6 +55,9 @@ class Shelf:
     async def read(self, push: GitPushed) -> str | None:
         return self.text
 
+    async def head(self, repository: Repository, branch: str, installation: int | None) -> str | None:
+        return None
+
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:

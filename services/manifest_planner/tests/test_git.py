@@ -71,6 +71,14 @@ async def test_replicas_that_share_a_cache_read_at_the_same_time(repository: Git
     assert texts == [f"{number}" for number in range(6) for _ in replicas]
 
 
+async def test_the_head_of_a_branch_is_found(repository: GitRepository, manifests: GitManifests) -> None:
+    revision = repository.commit({MANIFEST: "first"}, branch="feature/x")
+    place = pushed(revision).repository
+
+    assert await manifests.head(place, "feature/x", None) == revision
+    assert [await manifests.head(place, name, None) for name in ("x", "feature", "feature/*")] == [None, None, None]
+
+
 async def test_a_repository_that_is_away_is_asked_again(manifests: GitManifests) -> None:
     with pytest.raises(TemporaryError):
         await manifests.read(pushed("a" * 40))

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import gidgethub
 import gidgethub.aiohttp
-from gidgethub import sansio
+from gidgethub import BadRequest, sansio
 from pydantic import BaseModel, ConfigDict
 
 from estafette_common.github.credentials import AppTokens
@@ -79,6 +79,18 @@ class GithubClient:
                     return None
                 sansio.decipher_response(response.status, response.headers, body)
         return None
+
+    async def branch_head(self, owner: str, name: str, branch: str, *, installation: int | None) -> str | None:
+        """Return the revision that a branch points to, or nothing when there is none. Raises as `read_file`."""
+        api = await self._api(owner, name, installation)
+        with translated(f"read the branch {branch}"):
+            try:
+                found = await api.getitem(f"{self._repository(owner, name)}/git/ref/heads/{quote(branch)}")
+            except BadRequest as error:
+                if error.status_code == HTTPStatus.NOT_FOUND:
+                    return None
+                raise
+        return str(found["object"]["sha"])
 
     async def create_commit_status(
         self, owner: str, name: str, revision: str, status: CommitStatus, *, installation: int | None

@@ -73,6 +73,15 @@ Connect = Callable[..., Awaitable[GithubClient]]
 
 
 @needs_openapi
+async def test_the_head_of_a_branch_is_found(forge: FakeForge, connect: Connect, tmp_path: Path) -> None:
+    revision = GitRepository(tmp_path, "acme", "shop").commit({"README": "x"}, branch="feature/x")
+    client = await connect(forge.url, github_token="t")
+
+    assert await client.branch_head("acme", "shop", "feature/x", installation=None) == revision
+    assert await client.branch_head("acme", "shop", "feature", installation=None) is None
+
+
+@needs_openapi
 async def test_a_file_is_read_at_its_revision(forge: FakeForge, connect: Connect, tmp_path: Path) -> None:
     repository = GitRepository(tmp_path, "acme", "shop")
     first = repository.commit({".estafette.yaml": "first: ü"})
