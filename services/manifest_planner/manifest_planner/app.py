@@ -3,7 +3,7 @@
 from aiohttp import web
 from estafette_common import service
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.commands import Cancel, Lose
+from estafette_common.bus.messages.commands import Cancel, Lose, Rebuild, StartBuild
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import (
     JobDispatched,
@@ -21,7 +21,8 @@ from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.builds import Builds
 from manifest_planner.canceling import Canceler
-from manifest_planner.commands import Commands
+from manifest_planner.commands import answering
+from manifest_planner.commands_build import BuildsByHand
 from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower
@@ -93,6 +94,18 @@ def create_app(settings: Settings) -> web.Application:
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
     bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
-    commands = Commands(Canceler(jobs, follower, decisions, bus), bus)
-    bus.consume(Consumer(durable="planner-cancel", message=Cancel, backoff=PATIENCE), commands.on_cancel)
+    _obey(bus, BuildsByHand(manifests, builds, planner), Canceler(jobs, follower, decisions, bus))
     return service.application(database, github, bus)
+
+
+def _obey(bus: Bus, builds: BuildsByHand, canceler: Canceler) -> None:
+    """Do what people ask for, and answer them."""
+    bus.consume(
+        Consumer(durable="planner-build-start", message=StartBuild, backoff=PATIENCE), answering(builds.on_start, bus)
+    )
+    bus.consume(
+        Consumer(durable="planner-build-rebuild", message=Rebuild, backoff=PATIENCE), answering(builds.on_rebuild, bus)
+    )
+    bus.consume(
+        Consumer(durable="planner-cancel", message=Cancel, backoff=PATIENCE), answering(canceler.on_cancel, bus)
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from estafette_common.bus.messages.events import GitPushed, PipelineChanged, PipelineEvent
+from estafette_common.bus.messages.events import Commit, GitPushed, PipelineChanged, PipelineEvent
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Outcome, Status
 from estafette_common.jobs.plan import Repository
@@ -35,6 +35,12 @@ class NewBuild:
     manifest: str
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
+    repeats: BuildRow | None = None
+    """The build whose number it has, instead of one of its own."""
+
+
+class RefusedError(Exception):
+    """A build cannot be repeated; the message says why."""
 
 
 class Builds(Lives):
@@ -46,7 +52,8 @@ class Builds(Lives):
     async def add(self, new: NewBuild) -> BuildRow:
         """Store a build under the next number of its pipeline, and return it.
 
-        Adding the same id again returns what was stored first: no number is taken twice or left out.
+        Adding the same id again returns what was stored first: no number is taken twice or left out. Raises
+        RefusedError where it repeats a build whose version is being built or has succeeded.
         """
         repository = new.push.repository
         key = (repository.source, repository.owner, repository.name)
@@ -56,7 +63,7 @@ class Builds(Lives):
             row = await db.fetchrow(SELECT, new.id)
             if row is None:
                 declared = _documents(new.declared) if new.declared else await db.fetchrow(LAST_DECLARED, *key)
-                counter = await db.fetchval(NEXT_COUNTER, *key, new.id)
+                counter = await _counter(db, new, key)
                 row = await db.fetchrow(INSERT, *_values(new, counter), *(declared or ([], [], [])))
                 if new.declared is not None:
                     await triggers.replace(db, key, new.declared.triggers)
@@ -68,6 +75,22 @@ class Builds(Lives):
         """Return a build, or nothing when there is none of this id."""
         row = await self._database.pool.fetchrow(SELECT, build_id)
         return _row(row) if row is not None else None
+
+    async def last_of_version(self, repository: Repository, version: str) -> tuple[BuildRow, tuple[Commit, ...]] | None:
+        """Return the newest build of a version with its commits, or nothing when there is none."""
+        row = await self._database.pool.fetchrow(
+            LAST_OF_VERSION, repository.source, repository.owner, repository.name, version
+        )
+        if row is None:
+            return None
+        build = await self.get(row["id"])
+        return (build, tuple(Commit.model_validate(each) for each in row["commits"])) if build else None
+
+    async def installation_of(self, repository: Repository) -> int | None:
+        """Return the installation that the newest build of a pipeline came through, if any."""
+        key = (repository.source, repository.owner, repository.name)
+        found: int | None = await self._database.pool.fetchval(LAST_INSTALLATION, *key)
+        return found
 
     async def told_at_end(self, build_id: str) -> PipelineChanged | None:
         """Return what is told of a build that ended, or nothing when there is none of this id."""
@@ -87,6 +110,16 @@ class Builds(Lives):
             installation=build.installation,
             hops=build.hops,
         )
+
+
+async def _counter(db: asyncpg.Connection, new: NewBuild, key: tuple[str, str, str]) -> int:
+    """Return the next number of the pipeline, or that of the build that is repeated. The pipeline is locked."""
+    if new.repeats is None:
+        return int(await db.fetchval(NEXT_COUNTER, *key, new.id))
+    obstacle = await db.fetchrow(HINDERS, *key, new.repeats.version)
+    if obstacle is not None:
+        raise RefusedError(f"build {obstacle['id']} of version {new.repeats.version} is {obstacle['status']}")
+    return new.repeats.counter
 
 
 def _row(row: Any) -> BuildRow:
@@ -112,6 +145,8 @@ def _values(new: NewBuild, counter: int) -> list[Any]:
         list(new.events),
         push.installation,
         new.hops,
+        None if new.repeats else counter,
+        new.repeats.id if new.repeats else None,
     ]
 
 
@@ -146,12 +181,27 @@ LAST_DECLARED = """
     ORDER BY counter DESC LIMIT 1
 """
 
+LAST_OF_VERSION = """
+    SELECT id, commits FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND version = $4
+    ORDER BY inserted_at DESC LIMIT 1
+"""
+
+LAST_INSTALLATION = """
+    SELECT installation FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND installation IS NOT NULL
+    ORDER BY inserted_at DESC LIMIT 1
+"""
+
+HINDERS = """
+    SELECT id, status FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND version = $4
+        AND status NOT IN ('failed', 'canceled') LIMIT 1
+"""
+
 INSERT = f"""
     INSERT INTO builds (
         id, source, owner, name, branch, revision, counter, version, status, outcome, reason, manifest, commits,
-        trigger_events, installation, hops, labels, release_targets, triggers, finished_at
+        trigger_events, installation, hops, number_taken, rebuild_of, labels, release_targets, triggers, finished_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
         CASE WHEN $9 = 'failed' THEN now() END
     )
     RETURNING {COLUMNS}

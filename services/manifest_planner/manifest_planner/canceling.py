@@ -25,7 +25,7 @@ class Canceler:
         self._decisions = decisions
         self._bus = bus
 
-    async def on_command(self, command: Cancel, cause: Cause) -> Answer:
+    async def on_cancel(self, command: Cancel, cause: Cause) -> Answer:
         """Cancel what did not end yet. Asked again, it answers the same."""
         by = f"canceled by {command.by}" if command.by else "canceled"
         reason = f"{by}: {command.reason}" if command.reason else by

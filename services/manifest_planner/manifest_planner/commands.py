@@ -1,19 +1,19 @@
 """Commands in, answers out. What cannot be done now is tried again; what never can be is answered with an error."""
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import structlog
 from estafette_common.bus.delivery import PermanentError
-from estafette_common.bus.messages.commands import Answer, Cancel, Command, Error
+from estafette_common.bus.messages.commands import Answer, Command, Error
 from estafette_common.bus.messages.message import Cause
-
-from manifest_planner.canceling import Canceler
 
 log = structlog.get_logger()
 
+C = TypeVar("C", bound=Command)
 
-class Answering(Protocol):
+
+class Answers(Protocol):
     """Where answers go."""
 
     async def answer(self, to: str, answer: Answer) -> None:
@@ -21,21 +21,18 @@ class Answering(Protocol):
         ...
 
 
-class Commands:
-    """Does what people ask for."""
+def answering(work: Callable[[C, Cause], Awaitable[Answer]], answers: Answers) -> Callable[[C, Cause], Awaitable[None]]:
+    """Return a handler of commands: it does the work and answers who asked.
 
-    def __init__(self, canceler: Canceler, bus: Answering) -> None:
-        self._canceler = canceler
-        self._bus = bus
+    The answer goes before the command is acknowledged: a crash between gives a second one, never none.
+    """
 
-    async def on_cancel(self, command: Cancel, cause: Cause) -> None:
-        """Let a job end."""
-        await self._answer(command, self._canceler.on_command(command, cause))
-
-    async def _answer(self, command: Command, work: Awaitable[Answer]) -> None:
+    async def handle(command: C, cause: Cause) -> None:
         try:
-            answer = await work
+            answer = await work(command, cause)
         except PermanentError as error:
             answer = Answer(error=Error.INVALID, message=str(error))
         log.info("command", type=command.TYPE, by=command.by, error=answer.error, job=answer.job_id)
-        await self._bus.answer(command.reply_to, answer)
+        await answers.answer(command.reply_to, answer)
+
+    return handle

@@ -79,7 +79,7 @@ class Planner:
     async def plan(self, push: GitPushed, cause: Cause, origin: Origin, *, text: str | None = None) -> Planned:
         """Plan a build of a revision; return what became of it. The same cause gives the same build.
 
-        `text` is the manifest, where it is not to be read.
+        `text` is the manifest, where it is not to be read. Raises RefusedError as `Builds.add` does.
         """
         build_id = identity.job_id(push.repository.pipeline, cause.id)
         known = await self._builds.get(build_id)
@@ -152,6 +152,7 @@ class Planner:
             hops=origin.hops,
             manifest=text,
             rejected=rejected,
+            repeats=origin.repeats,
         )
         return await self._builds.add(new)
 

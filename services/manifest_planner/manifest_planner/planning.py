@@ -1,6 +1,7 @@
 """What a push amounts to. Pure: the push and the manifest in, a decision out."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from estafette_common.bus.messages.events import GitPushed
@@ -12,7 +13,7 @@ from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import Checked
 from estafette_common.manifest.versions import compute
 from estafette_common.triggers import event_documents
-from estafette_common.triggers.events import GitEvent, TriggerEvent
+from estafette_common.triggers.events import GitEvent, ManualEvent, TriggerEvent
 
 MANIFEST = ".estafette.yaml"
 
@@ -42,6 +43,17 @@ class Origin:
     """As stages are told of them."""
     hops: int = 0
     """How many triggers fired one after the other."""
+    repeats: "BuildRow | None" = None
+    """The build that it is once more, under the same version."""
+
+
+class BuildsFrom(StrEnum):
+    """What a trigger builds of a branch."""
+
+    HEAD = "head"
+    """The newest revision, whose manifest is read."""
+    LAST_BUILD = "last-build"
+    """The revision and the manifest of the last build, as the reference does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,11 @@ def origin_of(push: GitPushed) -> Origin:
     """Return what the build of a push is started by."""
     event = GitEvent(event="push", repository=push.repository.pipeline, branch=push.branch or "")
     return Origin(reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),))
+
+
+def manual(by: str, reason: str, *, repeats: BuildRow | None = None) -> Origin:
+    """Return the origin of a build that somebody asked for."""
+    return Origin(reason=reason, events=(event_documents.write(TriggerEvent(ManualEvent(by))),), repeats=repeats)
 
 
 def obstacles(checked: Checked) -> tuple[Finding, ...]:

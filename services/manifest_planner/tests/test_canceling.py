@@ -15,7 +15,7 @@ from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Repository
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.canceling import Canceler
-from manifest_planner.commands import Commands
+from manifest_planner.commands import answering
 from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower
 
@@ -53,10 +53,10 @@ class Scene:
         jobs = {Kind.BUILD: Builds(database)}
         self.follower = Follower(jobs, self.notebook)
         canceler = Canceler(jobs, self.follower, Decisions(database), self.notebook)
-        self.commands = Commands(canceler, self.notebook)
+        self._on_cancel = answering(canceler.on_cancel, self.notebook)
 
     async def cancel(self, command: Cancel = CANCEL) -> Answer:
-        await self.commands.on_cancel(command, CAUSE)
+        await self._on_cancel(command, CAUSE)
         return self.notebook.answers[-1][1]
 
     async def finish(self, outcome: Outcome) -> None:

@@ -14,8 +14,12 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `event.pubsub.message` | whoever hears of it | manifest-planner (triggers), external subscribers |
 | `event.registry.push` | whoever hears of it | manifest-planner (triggers), external subscribers |
 | `event.decision.{subject_kind}` | manifest-planner | external subscribers |
+| `command.release.start` | whoever may release | manifest-planner |
+| `command.bot.start` | whoever may run a bot | manifest-planner |
 | `command.trigger.fire` | manifest-planner (what an event matched) | manifest-planner |
 | `command.{kind}.{job_id}.lose` | hanging-job-cleaner | manifest-planner |
+| `command.build.start` | whoever wants a build | manifest-planner |
+| `command.build.rebuild` | whoever wants a build once more | manifest-planner |
 | `command.{kind}.cancel` | whoever may end a job | manifest-planner |
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
@@ -44,8 +48,12 @@ BITBUCKET_EVENT = "event.bitbucket.{kind}"
 PUBSUB_MESSAGE = "event.pubsub.message"
 REGISTRY_PUSH = "event.registry.push"
 DECISION_MADE = "event.decision.{subject_kind}"
+COMMAND_RELEASE_START = "command.release.start"
+COMMAND_BOT_START = "command.bot.start"
 TRIGGER_FIRE = "command.trigger.fire"
 COMMAND_LOSE = "command.{kind}.{job_id}.lose"
+COMMAND_BUILD_START = "command.build.start"
+COMMAND_BUILD_REBUILD = "command.build.rebuild"
 COMMAND_CANCEL = "command.{kind}.cancel"
 JOB_REQUESTED = "job.{kind}.{job_id}.requested"
 JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
 from estafette_common.jobs.lifecycle import Kind, Status
+from estafette_common.jobs.plan import Repository
 
 Inbox = Annotated[str, StringConstraints(pattern=r"^(_INBOX\.[A-Za-z0-9._-]+)?$", max_length=200)]
 """Where an answer may go. Nothing but an inbox, for the one who answers may publish anywhere."""
@@ -22,6 +23,28 @@ class Command(Message):
     """Who asks, for people: an address or a name."""
 
 
+class StartBuild(Command):
+    """Build a branch, as it is or at a revision of it. Done by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.command.build.start.v1"
+    SUBJECT: ClassVar = subjects.COMMAND_BUILD_START
+
+    repository: Repository
+    branch: str
+    revision: str = ""
+    """40 hexadecimal digits; empty: what the branch points to."""
+
+
+class Rebuild(Command):
+    """Build a version once more, of which every build failed or was canceled. Done by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.command.build.rebuild.v1"
+    SUBJECT: ClassVar = subjects.COMMAND_BUILD_REBUILD
+
+    repository: Repository
+    version: str
+
+
 class Cancel(Command):
     """End a job that did not end yet. Done by manifest-planner."""
 
@@ -32,6 +55,31 @@ class Cancel(Command):
     job_id: str
     reason: str = ""
     """For people."""
+
+
+class StartRelease(Command):
+    """Release a build of a pipeline to a target. Done by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.command.release.start.v1"
+    SUBJECT: ClassVar = subjects.COMMAND_RELEASE_START
+
+    repository: Repository
+    target: str
+    action: str = ""
+    version: str = "latest"
+    """Of a build that succeeded; `latest`, or `current` for what is live there."""
+
+
+class StartBot(Command):
+    """Run a bot of a pipeline. Done by manifest-planner."""
+
+    TYPE: ClassVar = "estafette.command.bot.start.v1"
+    SUBJECT: ClassVar = subjects.COMMAND_BOT_START
+
+    repository: Repository
+    bot: str
+    branch: str = ""
+    """Whose newest build it runs with; empty, or one without builds: the newest build of the pipeline."""
 
 
 class Error(StrEnum):
