@@ -3,8 +3,17 @@
 from aiohttp import web
 from estafette_common import service
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.commands import Cancel, Lose, Rebuild, StartBuild
-from estafette_common.bus.messages.events import GitPushed
+from estafette_common.bus.messages.commands import Cancel, Lose, Rebuild, StartBot, StartBuild, StartRelease
+from estafette_common.bus.messages.events import (
+    BitbucketEvent,
+    CronTicked,
+    GithubEvent,
+    GitPushed,
+    PipelineChanged,
+    PubSubReceived,
+    RegistryPushed,
+    ReleaseChanged,
+)
 from estafette_common.bus.messages.jobs import (
     JobDispatched,
     JobFailedToStart,
@@ -13,26 +22,38 @@ from estafette_common.bus.messages.jobs import (
     JobHeartbeat,
     JobStarted,
 )
+from estafette_common.bus.messages.triggers import Fire
 from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.manifest.secrets import parse_keys
 
+from manifest_planner.acting import Actor
+from manifest_planner.bots import Bots
 from manifest_planner.builds import Builds
+from manifest_planner.by_hand import ByHand
 from manifest_planner.canceling import Canceler
+from manifest_planner.choosing import Chooser
 from manifest_planner.commands import answering
 from manifest_planner.commands_build import BuildsByHand
 from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
-from manifest_planner.follower import Follower
+from manifest_planner.follower import Follower, Jobs
 from manifest_planner.git import GitManifests
 from manifest_planner.github import GithubManifests
+from manifest_planner.history import History
+from manifest_planner.launching import Launcher
+from manifest_planner.matcher import Matcher
 from manifest_planner.memories import Memories
+from manifest_planner.payloads import Payloads
 from manifest_planner.planner import Planner
-from manifest_planner.planning import Server
+from manifest_planner.planning import BuildsFrom, Server
+from manifest_planner.releases import Releases
+from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
+from manifest_planner.triggers import Triggers
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 """Seconds between tries: a forge, or the database, may be away for an hour."""
@@ -58,20 +79,27 @@ def create_app(settings: Settings) -> web.Application:
     sealer = Sealer(keys, github, config, moved_to_github=settings.secrets_moved_to_github)
     builds = Builds(database)
     decisions = Decisions(database)
-    planner = Planner(
-        manifests,
-        builds,
-        decisions,
-        Memories(database),
-        sealer,
-        bus,
-        server=Server(
-            url=settings.server_url.rstrip("/"),
-            clone_url=settings.clone_url,
-            most_retries=settings.most_stage_retries,
-        ),
+    memories = Memories(database)
+    server = Server(
+        url=settings.server_url.rstrip("/"),
+        clone_url=settings.clone_url,
+        most_retries=settings.most_stage_retries,
     )
-    jobs = {Kind.BUILD: builds}
+    planner = Planner(manifests, builds, decisions, memories, sealer, bus, server=server)
+    releases, bots, history = Releases(database), Bots(database), History(database)
+    runner = Runner(releases, bots, memories, sealer, bus, server=server)
+    launcher = Launcher(Chooser(history, releases), builds, releases, bots, runner)
+    actor = Actor(
+        planner,
+        launcher,
+        history,
+        decisions,
+        bus,
+        manifests=manifests,
+        builds_from=BuildsFrom(settings.trigger_builds_from),
+        most_hops=settings.most_trigger_hops,
+    )
+    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
     follower = Follower(jobs, bus)
 
     bus.consume(
@@ -94,17 +122,45 @@ def create_app(settings: Settings) -> web.Application:
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
     bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
-    _obey(bus, BuildsByHand(manifests, builds, planner), Canceler(jobs, follower, decisions, bus))
+    _obey(
+        bus,
+        BuildsByHand(manifests, builds, planner),
+        ByHand(launcher, decisions, bus),
+        Canceler(jobs, follower, decisions, bus),
+    )
+    bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
+    _match(bus, Matcher(Triggers(database), Payloads(bus), bus))
     return service.application(database, github, bus)
 
 
-def _obey(bus: Bus, builds: BuildsByHand, canceler: Canceler) -> None:
+def _match(bus: Bus, matcher: Matcher) -> None:
+    """Let triggers see every event that one may wait for."""
+    bus.consume(Consumer(durable="planner-match-push", message=GitPushed, backoff=PATIENCE), matcher.on_push)
+    bus.consume(Consumer(durable="planner-match-build", message=PipelineChanged, backoff=PATIENCE), matcher.on_build)
+    bus.consume(Consumer(durable="planner-match-release", message=ReleaseChanged, backoff=PATIENCE), matcher.on_release)
+    bus.consume(Consumer(durable="planner-match-tick", message=CronTicked, backoff=PATIENCE), matcher.on_tick)
+    bus.consume(Consumer(durable="planner-match-image", message=RegistryPushed, backoff=PATIENCE), matcher.on_image)
+    bus.consume(Consumer(durable="planner-match-pubsub", message=PubSubReceived, backoff=PATIENCE), matcher.on_pubsub)
+    bus.consume(Consumer(durable="planner-match-github", message=GithubEvent, backoff=PATIENCE), matcher.on_github)
+    bus.consume(
+        Consumer(durable="planner-match-bitbucket", message=BitbucketEvent, backoff=PATIENCE), matcher.on_bitbucket
+    )
+
+
+def _obey(bus: Bus, builds: BuildsByHand, others: ByHand, canceler: Canceler) -> None:
     """Do what people ask for, and answer them."""
     bus.consume(
         Consumer(durable="planner-build-start", message=StartBuild, backoff=PATIENCE), answering(builds.on_start, bus)
     )
     bus.consume(
         Consumer(durable="planner-build-rebuild", message=Rebuild, backoff=PATIENCE), answering(builds.on_rebuild, bus)
+    )
+    bus.consume(
+        Consumer(durable="planner-release-start", message=StartRelease, backoff=PATIENCE),
+        answering(others.on_release, bus),
+    )
+    bus.consume(
+        Consumer(durable="planner-bot-start", message=StartBot, backoff=PATIENCE), answering(others.on_bot, bus)
     )
     bus.consume(
         Consumer(durable="planner-cancel", message=Cancel, backoff=PATIENCE), answering(canceler.on_cancel, bus)

@@ -29,6 +29,15 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
     most_stage_retries: int = Field(
         3, ge=0, le=100, description="How often a stage may ask, with `retries`, to be tried again when it fails."
     )
+    trigger_builds_from: str = Field(
+        "head",
+        pattern="^(head|last-build)$",
+        description="What a trigger builds of a branch: head (its newest revision) or last-build (the revision and the "
+        "manifest of its last build, as the reference does).",
+    )
+    most_trigger_hops: int = Field(
+        10, ge=1, description="How many triggers may fire one after the other; those in a circle end there."
+    )
     manifest_source: str = Field(
         "auto",
         pattern="^(auto|github|git)$",

@@ -21,6 +21,8 @@ class Fire(Message):
     """Whose manifest has the trigger."""
     trigger: dict[str, Any]
     """As in the manifest, with its defaults."""
+    digest: str
+    """Names the trigger among those of its pipeline."""
     event: dict[str, Any]
     """What fired, as stages are told of it."""
     event_id: str

@@ -1,0 +1,56 @@
+"""Which triggers an event fires, and which of those may go on. Pure."""
+
+from collections.abc import Iterable
+
+from estafette_common.bus import identity
+from estafette_common.bus.messages.triggers import Fire
+from estafette_common.triggers import documents, event_documents
+from estafette_common.triggers.events import Event, TriggerEvent
+from estafette_common.triggers.matching import matches
+from estafette_common.triggers.model import Trigger
+
+from manifest_planner.triggers import Candidate
+
+
+def fires(candidates: Iterable[Candidate], event: Event, *, event_id: str, hops: int = 0) -> list[Fire]:
+    """Return what an event fires of the triggers that may wait for it. `hops` is how many fired before it."""
+    return [fire for candidate in candidates if (fire := fired(candidate, event, event_id=event_id, hops=hops))]
+
+
+def fired(candidate: Candidate, event: Event, *, event_id: str, hops: int = 0) -> Fire | None:
+    """Return what an event fires of one trigger, or nothing."""
+    match = matches(candidate.trigger, event)
+    if not match.fires:
+        return None
+    return Fire(
+        repository=candidate.repository,
+        trigger=documents.write(candidate.trigger),
+        digest=candidate.digest,
+        event=event_documents.write(TriggerEvent(event, name=candidate.trigger.name)),
+        event_id=event_id,
+        reason=match.reason,
+        hops=hops + 1,
+    )
+
+
+def purpose(fire: Fire) -> str:
+    """Return what the message of an event is answered for: a trigger of a pipeline, wherever that stands."""
+    return f"fire/{fire.repository.pipeline}/{fire.digest}"
+
+
+def message_id(fire: Fire) -> str:
+    """Return the id of a firing: the same however often the event comes."""
+    return identity.derive(fire.event_id, purpose(fire))
+
+
+def trigger_of(fire: Fire) -> Trigger:
+    """Return the trigger that fired."""
+    written = documents.read(fire.trigger)
+    return Trigger(written.filters[0], written.actions[0], written.name)
+
+
+def loop(fire: Fire, *, most_hops: int) -> str:
+    """Return why a firing goes on no more: triggers fire each other in a circle; empty when it does."""
+    if fire.hops <= most_hops:
+        return ""
+    return f"{most_hops} triggers fired one after the other already; they seem to fire each other"

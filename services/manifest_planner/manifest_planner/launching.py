@@ -1,0 +1,88 @@
+"""Wishes for releases and bots in, jobs out: what is wished for is chosen once, however often the wish is heard."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from estafette_common.bus import identity
+from estafette_common.bus.messages.message import Cause
+from estafette_common.jobs.plan import Repository
+from estafette_common.triggers.model import ReleaseAction, RunAction
+
+from manifest_planner.bots import Bots, NewBot
+from manifest_planner.builds import Builds
+from manifest_planner.choosing import Chooser, Chosen, bot_of, release_of
+from manifest_planner.planning import Ignored
+from manifest_planner.releases import NewRelease, Releases
+from manifest_planner.runner import Begun, Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who wishes for a release or a run of a bot."""
+
+    repository: Repository
+    event: dict[str, Any]
+    """What fired, as stages are told of it."""
+    reason: str
+    """For people."""
+    hops: int = 0
+    """How many triggers fired one after the other."""
+    by_hand: bool = False
+
+
+class Launcher:
+    """Begins releases and runs of bots. The id comes from the cause."""
+
+    def __init__(self, chooser: Chooser, builds: Builds, releases: Releases, bots: Bots, runner: Runner) -> None:
+        self._chooser = chooser
+        self._builds = builds
+        self._releases = releases
+        self._bots = bots
+        self._runner = runner
+
+    async def release(self, wish: Wish, wanted: ReleaseAction, cause: Cause) -> Begun:
+        """Begin a release, or say why there is none."""
+        release_id = identity.job_id(wish.repository.pipeline, cause.id)
+        chosen = await self._known_release(release_id) or await self._chooser.release(
+            wish.repository, wanted, wish.event, by_hand=wish.by_hand
+        )
+        if isinstance(chosen, Ignored):
+            return Begun(decision="ignored", reason=chosen.reason)
+        new = NewRelease(
+            id=release_id,
+            repository=wish.repository,
+            target=wanted.target,
+            action=wanted.action,
+            version=chosen.build.version,
+            build_id=chosen.build.id,
+            events=(wish.event,),
+            hops=wish.hops,
+        )
+        return await self._runner.release(new, chosen, cause, reason=wish.reason)
+
+    async def bot(self, wish: Wish, wanted: RunAction, cause: Cause) -> Begun:
+        """Begin a run of a bot, or say why there is none."""
+        run_id = identity.job_id(wish.repository.pipeline, cause.id)
+        chosen = await self._known_bot(run_id) or await self._chooser.bot(wish.repository, wanted)
+        if isinstance(chosen, Ignored):
+            return Begun(decision="ignored", reason=chosen.reason)
+        new = NewBot(
+            id=run_id,
+            repository=wish.repository,
+            bot=wanted.bot,
+            build_id=chosen.build.id,
+            events=(wish.event,),
+            hops=wish.hops,
+        )
+        return await self._runner.bot(new, chosen, cause, reason=wish.reason)
+
+    async def _known_release(self, release_id: str) -> Chosen | Ignored | None:
+        """Return what was chosen when the wish was heard before; nothing when it was not."""
+        row = await self._releases.get(release_id)
+        build = await self._builds.get(row.build_id) if row else None
+        return release_of(build, row.target, row.action) if row and build else None
+
+    async def _known_bot(self, run_id: str) -> Chosen | Ignored | None:
+        row = await self._bots.get(run_id)
+        build = await self._builds.get(row.build_id) if row else None
+        return bot_of(build, row.bot) if row and build else None

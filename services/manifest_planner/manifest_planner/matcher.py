@@ -1,0 +1,80 @@
+"""Events in, firings of triggers out: one message for each, so that none keeps another back."""
+
+from collections.abc import Sequence
+
+from estafette_common.bus.messages import events as messages
+from estafette_common.bus.messages.message import Cause
+from estafette_common.bus.messages.triggers import Fire
+from estafette_common.bus.publishing import GroupPublisher
+from estafette_common.triggers.docker_policies import ImageTag
+from estafette_common.triggers.event_documents import KINDS
+from estafette_common.triggers.events import CronEvent, DockerEvent, Event
+
+from manifest_planner import firing, trigger_events
+from manifest_planner.payloads import Payloads
+from manifest_planner.trigger_keys import Schedule, keys_for
+from manifest_planner.triggers import Triggers
+
+
+class Matcher:
+    """Finds what events fire. Only triggers that the index gives for an event are looked at."""
+
+    def __init__(self, triggers: Triggers, payloads: Payloads, bus: GroupPublisher) -> None:
+        self._triggers = triggers
+        self._payloads = payloads
+        self._bus = bus
+
+    async def on_push(self, push: messages.GitPushed, cause: Cause) -> None:
+        """Fire what waits for a push to a branch."""
+        event = trigger_events.of_push(push)
+        if event is not None:
+            await self._match(event, cause)
+
+    async def on_build(self, build: messages.PipelineChanged, cause: Cause) -> None:
+        """Fire what waits for a build."""
+        await self._match(trigger_events.of_build(build), cause, hops=build.hops)
+
+    async def on_release(self, release: messages.ReleaseChanged, cause: Cause) -> None:
+        """Fire what waits for a release."""
+        await self._match(trigger_events.of_release(release), cause, hops=release.hops)
+
+    async def on_tick(self, tick: messages.CronTicked, cause: Cause) -> None:
+        """Fire what waits for a minute."""
+        event = trigger_events.of_tick(tick)
+        due = tuple(each for each in await self._triggers.schedules() if each.is_due(event))
+        await self._match(event, cause, due=due)
+
+    async def on_pubsub(self, received: messages.PubSubReceived, cause: Cause) -> None:
+        """Fire what waits for a message of a topic."""
+        await self._match(trigger_events.of_pubsub(received), cause)
+
+    async def on_github(self, told: messages.GithubEvent, cause: Cause) -> None:
+        """Fire what waits for a webhook of GitHub."""
+        payload = await self._payloads.of(told)
+        await self._match(trigger_events.of_github(told, payload, delivery=cause.id), cause)
+
+    async def on_bitbucket(self, told: messages.BitbucketEvent, cause: Cause) -> None:
+        """Fire what waits for a webhook of Bitbucket."""
+        await self._match(trigger_events.of_bitbucket(told), cause)
+
+    async def on_image(self, pushed: messages.RegistryPushed, cause: Cause) -> None:
+        """Fire what waits for a tag of an image, each compared with the one that it dealt with last."""
+        seen = trigger_events.of_image(pushed)
+        for candidate in await self._triggers.candidates("docker", keys_for(seen)):
+            known = await self._triggers.watched(candidate)
+            event = DockerEvent(seen.event, seen.image, seen.tag, seen.digest, handled=known)
+            fire = firing.fired(candidate, event, event_id=cause.id)
+            if fire is not None:
+                await self._publish([fire])
+            if fire is not None or known is None:
+                await self._triggers.watch(candidate, ImageTag(seen.tag, seen.digest))
+
+    async def _match(self, event: Event, cause: Cause, *, hops: int = 0, due: tuple[Schedule, ...] = ()) -> None:
+        if isinstance(event, CronEvent) and not due:
+            return
+        candidates = await self._triggers.candidates(KINDS[type(event)], keys_for(event, due))
+        await self._publish(firing.fires(candidates, event, event_id=cause.id, hops=hops))
+
+    async def _publish(self, fires: Sequence[Fire]) -> None:
+        if fires:
+            await self._bus.publish_all({firing.message_id(fire): fire for fire in fires})
