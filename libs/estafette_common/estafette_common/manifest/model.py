@@ -44,6 +44,13 @@ class Version(_Part, frozen=True):
     custom: Custom | None = None
 
 
+class Concurrency(_Part, frozen=True):
+    """What becomes of builds of a group while one of them is there. What is empty is decided by the server."""
+
+    group: str = ""
+    policy: str = ""
+
+
 class HttpGet(_Part, frozen=True):
     """Ready when an HTTP request is answered with 2xx."""
 
@@ -142,6 +149,7 @@ class Manifest(_Part, frozen=True):
     builder: Builder = Builder()
     labels: dict[str, str] = {}
     version: Version = Version()
+    concurrency: Concurrency = Concurrency()
     env: dict[str, str] = {}
     triggers: tuple[WrittenTrigger, ...] = ()
     stages: tuple[Stage, ...] = ()

@@ -25,6 +25,7 @@ KEYS: dict[type, dict[str, Key]] = {
         "builder": Key("where jobs run"),
         "labels": Key("free texts to find pipelines by; each becomes `ESTAFETTE_LABEL_<NAME>`", "none"),
         "version": Key("how builds are numbered", "`semver`"),
+        "concurrency": Key("what becomes of builds while others of their group are there", "the server's"),
         "env": Key("variables of every stage and service", "none"),
         "triggers": Key("what starts a build beside pushes to the repository", "none"),
         "stages": Key("what a build runs, in this order", "must be given"),
@@ -52,6 +53,10 @@ KEYS: dict[type, dict[str, Key]] = {
         ),
     },
     model.Custom: {"labelTemplate": Key("a template for the whole version", "`{{revision}}`")},
+    model.Concurrency: {
+        "group": Key("builds of one group exclude each other; `{{branch}}` stands for the branch", "`{{branch}}`"),
+        "policy": Key("`queue-all`, `queue-latest`, `cancel-superseded` or `parallel`", "the server's, `parallel`"),
+    },
     triggers.WrittenTrigger: {
         "name": Key("hands the last matching build or release to stages as `ESTAFETTE_TRIGGER_<NAME>_…`", "none"),
         "pipeline": Key("builds of a pipeline"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import re2
 
 from estafette_common.manifest import model
+from estafette_common.manifest.concurrency import Policy, fault_of_group
 from estafette_common.manifest.findings import Findings
 from estafette_common.manifest.preferences import Preferences
 from estafette_common.manifest.versions import template_fault
@@ -24,6 +25,7 @@ class Rules:
         self._builder(manifest.builder, "builder")
         self._labels(manifest.labels)
         self._version(manifest.version)
+        self._concurrency(manifest.concurrency)
         if not manifest.stages:
             self._findings.error(
                 "no-stages", "stages", 'missing; write at least one stage with an image, as in "stages: {build: …}"'
@@ -81,6 +83,13 @@ class Rules:
         for path, template in templates.items():
             if fault := template_fault(template):
                 self._findings.error("version-template", path, fault)
+
+    def _concurrency(self, concurrency: model.Concurrency) -> None:
+        if fault := fault_of_group(concurrency.group):
+            self._findings.error("concurrency-group", "concurrency.group", fault)
+        if concurrency.policy and concurrency.policy not in set(Policy):
+            known = ", ".join(Policy)
+            self._findings.error("concurrency-policy", "concurrency.policy", f"no policy; there are {known}")
 
     def _stages(self, stages: tuple[model.Stage, ...], path: str) -> None:
         for stage in stages:
