@@ -106,7 +106,7 @@ class Actor:
         log.info(
             "trigger fired",
             pipeline=fire.repository.pipeline,
-            event=fire.event_id,
+            fired_by=fire.event_id,
             decision=made.decision,
             reason=made.reason,
         )
