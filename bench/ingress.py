@@ -1,8 +1,10 @@
 """How many webhooks one process of webhook-ingress takes, beside a bare aiohttp server in the same run.
 
 `make bench-ingress`. A 25 KB GitHub push, signed; each answer waits for JetStream's PubAck of two messages (the raw
-payload and the normalised push). wrk, the server and nats-server share the machine, so trust the ratio, not the
-absolute numbers. Needs wrk (`apt-get install wrk`).
+payload and the normalised push). Between the two stand handlers that do only what cannot be left out: check the
+signature, see that the body is JSON, publish it compressed and wait; one without, one with a second message. wrk, the
+servers and nats-server share the machine, so trust the ratio, not the absolute numbers. Needs wrk
+(`apt-get install wrk`).
 """
 
 import argparse
@@ -19,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,6 +69,13 @@ CONNECTIONS = (32, 128)
 TARGET = 0.28
 """Requests of the ingress for each of the bare server."""
 
+BARE, LEAST_ONE, LEAST_TWO, INGRESS = SERVERS = (
+    "bare aiohttp",
+    "the least, one message",
+    "the least, two messages",
+    "webhook-ingress",
+)
+
 ECHO = """
 import asyncio, sys, uvloop
 from aiohttp import web
@@ -75,6 +84,39 @@ async def echo(request):
 app = web.Application(handler_args={"access_log": None})
 app.add_routes([web.post("/{path:.*}", echo), web.get("/readiness", echo)])
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None, loop=uvloop.new_event_loop())
+"""
+
+LEAST = """
+import asyncio, hmac, sys, msgspec, nats, uvloop, zstandard
+from aiohttp import web
+port, url, secret, messages = int(sys.argv[1]), sys.argv[2], sys.argv[3].encode(), int(sys.argv[4])
+any_json, small = msgspec.json.Decoder(dict[str, msgspec.Raw]), b"x" * 300
+compress = zstandard.ZstdCompressor(level=1).compress
+async def receive(request):
+    body = await request.read()
+    signature = "sha256=" + hmac.digest(secret, body, "sha256").hex()
+    if not hmac.compare_digest(signature, request.headers["X-Hub-Signature-256"]):
+        raise web.HTTPUnauthorized
+    any_json.decode(body)
+    delivery, publish = request.headers["X-GitHub-Delivery"], request.app["jetstream"].publish_async
+    waiting = [await publish(f"least{messages}.raw", compress(body), headers={"Nats-Msg-Id": delivery})]
+    if messages == 2:
+        waiting.append(await publish(f"least{messages}.push", small, headers={"Nats-Msg-Id": delivery + "/push"}))
+    for each in waiting:
+        await each
+    return web.Response()
+async def connected(app):
+    client = await nats.connect(url)
+    app["jetstream"] = client.jetstream(publish_async_max_pending=100_000)
+    await app["jetstream"].add_stream(name=f"LEAST{messages}", subjects=[f"least{messages}.>"])
+    yield
+    await client.close()
+async def ready(request):
+    return web.Response()
+app = web.Application(handler_args={"access_log": None})
+app.cleanup_ctx.append(connected)
+app.add_routes([web.post("/{path:.*}", receive), web.get("/readiness", ready)])
+web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None, loop=uvloop.new_event_loop())
 """
 
 WRK = """
@@ -210,16 +252,20 @@ def measure(folder: Path, nats: NatsServer, *, rounds: int, seconds: int) -> dic
     body = push_payload()
     (folder / "body").write_bytes(body)
     signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    echo, ingress = free_port(), free_port()
-    urls = {"bare aiohttp": f"http://127.0.0.1:{echo}", "webhook-ingress": f"http://127.0.0.1:{ingress}"}
+    ports = {name: free_port() for name in SERVERS}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     environment = {
         "ESTAFETTE_NATS_URL": nats.url,
-        "ESTAFETTE_PORT": str(ingress),
+        "ESTAFETTE_PORT": str(ports[INGRESS]),
         "ESTAFETTE_GITHUB_WEBHOOK_SECRET": SECRET,
         "ESTAFETTE_LOG_LEVEL": "warning",
     }
     results: dict[tuple[str, int], list[Result]] = {}
-    with running("-c", ECHO, str(echo)), running("-m", "webhook_ingress", environment=environment):
+    with ExitStack() as servers:
+        servers.enter_context(running("-c", ECHO, str(ports[BARE])))
+        for messages, name in ((1, LEAST_ONE), (2, LEAST_TWO)):
+            servers.enter_context(running("-c", LEAST, str(ports[name]), nats.url, SECRET, str(messages)))
+        servers.enter_context(running("-m", "webhook_ingress", environment=environment))
         for url in urls.values():
             asyncio.run(eventually(partial(answers, url), within=30))
         for turn in range(rounds):
@@ -245,8 +291,8 @@ def report(results: dict[tuple[str, int], list[Result]]) -> None:
     print("| server | connections | req/s | p50 ms | p99 ms | errors | x bare aiohttp |")
     print("|---|---|---|---|---|---|---|")
     for connections in CONNECTIONS:
-        bare = results["bare aiohttp", connections]
-        for name in ("bare aiohttp", "webhook-ingress"):
+        bare = results[BARE, connections]
+        for name in SERVERS:
             runs = results[name, connections]
             ratio = statistics.median(run.rate / base.rate for run, base in zip(runs, bare, strict=True))
             rate, p50, p99 = (statistics.median(getattr(run, part) for run in runs) for part in ("rate", "p50", "p99"))
