@@ -8,7 +8,7 @@ from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Outcome, Status
 from estafette_common.jobs.plan import Repository
 
-from manifest_planner.lives import Lives
+from manifest_planner.lives import About, Lives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,17 @@ class NewBot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotRow:
-    """A run of a bot as it was stored."""
+    """A run of a bot as it was stored, with what it has of its build."""
 
     id: str
+    source: str
+    owner: str
+    name: str
     bot: str
     build_id: str
+    branch: str
+    revision: str
+    version: str
     status: str
     outcome: str | None
     reason: str
@@ -54,13 +60,21 @@ class Bots(Lives):
         await self._database.pool.execute(INSERT, *_values(new))
         row = await self.get(new.id)
         if row is None:
-            raise LookupError(f"run {new.id} of bot {new.bot} was removed")
+            raise LookupError(f"run {new.id} of bot {new.bot}: its build {new.build_id} is not there")
         return row
 
     async def get(self, run_id: str) -> BotRow | None:
         """Return a run, or nothing when there is none of this id."""
         row = await self._database.pool.fetchrow(SELECT, run_id)
         return BotRow(**row) if row is not None else None
+
+    async def about(self, job_id: str) -> About | None:
+        """Return what a run is about, or nothing when there is none of this id."""
+        row = await self.get(job_id)
+        if row is None:
+            return None
+        repository = Repository(source=row.source, owner=row.owner, name=row.name)
+        return About(repository=repository, branch=row.branch, revision=row.revision, version=row.version)
 
     async def told_at_end(self, run_id: str) -> Message | None:  # noqa: ARG002  as for builds and releases
         """Return nothing: as in the reference, no trigger waits for bots."""
@@ -91,7 +105,7 @@ INSERT = """
 """
 
 SELECT = """
-    SELECT id, bot, build_id, status, outcome, reason, dispatched_at IS NOT NULL AS dispatched,
-        trigger_events AS events, hops
-    FROM bots WHERE id = $1
+    SELECT r.id, r.source, r.owner, r.name, r.bot, r.build_id, b.branch, b.revision, b.version, r.status, r.outcome,
+        r.reason, r.dispatched_at IS NOT NULL AS dispatched, r.trigger_events AS events, r.hops
+    FROM bots r JOIN builds b ON b.id = r.build_id WHERE r.id = $1
 """

@@ -9,7 +9,7 @@ from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Outcome, Status
 from estafette_common.jobs.plan import Repository
 
-from manifest_planner.lives import Lives
+from manifest_planner.lives import About, Lives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,13 @@ class Releases(Lives):
         if ended:
             await self._database.pool.execute(SET_LIVE, job_id)
         return ended
+
+    async def about(self, job_id: str) -> About | None:
+        """Return what a release is about, or nothing when there is none of this id."""
+        row = await self.get(job_id)
+        if row is None:
+            return None
+        return About(repository=row.repository, branch=row.branch, revision=row.revision, version=row.version)
 
     async def told_at_end(self, release_id: str) -> ReleaseChanged | None:
         """Return what is told of a release that ended, or nothing when there is none of this id."""
