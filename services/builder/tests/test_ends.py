@@ -117,6 +117,18 @@ async def test_nothing_of_a_canceled_job_is_left_when_its_end_is_told(
     assert await engine.containers.list(all=True, filters={"label": [label]}) == []
 
 
+async def test_what_a_stage_says_while_it_ends_is_in_its_log(any_machine: Any, jetstream: Any) -> None:
+    await any_machine.start(
+        stage("test", "trap 'echo out; echo err >&2; exit 0' TERM", "echo began", "while true; do sleep 0.05; done")
+    )
+    await eventually(lambda: any_machine.says("test", "began"), within=20)
+
+    await cancel(any_machine, jetstream)
+
+    assert (await any_machine.finished()).outcome is Outcome.CANCELED
+    assert {"began", "out", "err"} <= set(await any_machine.printed("test"))
+
+
 async def test_another_jobs_cancel_is_not_heard(machine: Any, jetstream: Any, folder: Path) -> None:
     await machine.start(stage("test", "echo began", f"while [ ! -e {folder}/go ]; do sleep 0.02; done"))
     await eventually(lambda: machine.says("test", "began"))

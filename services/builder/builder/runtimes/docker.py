@@ -155,19 +155,36 @@ class DockerStage:
 
     async def run(self, output: Output) -> int:
         """Run the container; see `PreparedStage`."""
+        began = False
         try:
             await self._container.start()
-            while (frame := await self._stream.read_out()) is not None:
-                await output(STREAMS.get(frame.stream, "stdout"), frame.data)
+            began = True
+            await self._read(output)
             return int((await self._container.wait())["StatusCode"])
         except FAILURES as error:
             raise StageError(f"the container cannot be run: {reason(error)}") from error
         except asyncio.CancelledError:
-            with suppress(*FAILURES):
-                await self._container.stop(t=int(GRACE))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._stop())
+                if began:
+                    group.create_task(self._read_on(output))
             raise
         finally:
             self.drop()
+
+    async def _read(self, output: Output) -> None:
+        while (frame := await self._stream.read_out()) is not None:
+            await output(STREAMS.get(frame.stream, "stdout"), frame.data)
+
+    async def _stop(self) -> None:
+        with suppress(*FAILURES):
+            await self._container.stop(t=int(GRACE))
+
+    async def _read_on(self, output: Output) -> None:
+        """Give what the container prints while it ends."""
+        with suppress(TimeoutError, *FAILURES):
+            async with asyncio.timeout(GRACE):
+                await self._read(output)
 
     async def address(self) -> str:
         """Return its address in the job's network; see `PreparedStage`."""

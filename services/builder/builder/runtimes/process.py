@@ -95,7 +95,7 @@ class ProcessStage:
                 try:
                     return await _finish(program, output)
                 except asyncio.CancelledError:
-                    await _end(program)
+                    await _end(program, output)
                     raise
                 finally:
                     program.kill()
@@ -186,8 +186,9 @@ async def _finish(program: Program, output: Output) -> int:
     return code if code >= 0 else 128 - code
 
 
-async def _end(program: Program) -> None:
+async def _end(program: Program, output: Output) -> None:
+    """Ask the stage to end, and give what it prints meanwhile."""
     program.signal(signal.SIGTERM)
     with suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
-            await program.wait()
+            await _finish(program, output)
