@@ -24,7 +24,8 @@ def _state(row: Any) -> BuildState:
 
 
 SELECT = """
-    SELECT id, status, inserted_at, dispatched_at, started_at, heartbeat_at, canceling_at, finished_at
+    SELECT id, status, inserted_at, admitted_at, dispatched_at, started_at, heartbeat_at, canceling_at, finished_at,
+        status = 'pending' AND concurrency_group <> '' AND admitted_at IS NULL AS waiting
     FROM builds
     WHERE status IN ('pending', 'running', 'canceling') OR id = ANY($1)
 """

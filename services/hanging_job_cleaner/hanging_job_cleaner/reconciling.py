@@ -28,6 +28,9 @@ class BuildState:
     id: str
     status: Status
     inserted_at: datetime
+    waiting: bool = False
+    """Whether it has no job yet, for others come first."""
+    admitted_at: datetime | None = None
     dispatched_at: datetime | None = None
     started_at: datetime | None = None
     heartbeat_at: datetime | None = None
@@ -37,7 +40,14 @@ class BuildState:
     @property
     def last_sign(self) -> datetime:
         """When something was last heard of it."""
-        signs = (self.inserted_at, self.dispatched_at, self.started_at, self.heartbeat_at, self.canceling_at)
+        signs = (
+            self.inserted_at,
+            self.admitted_at,
+            self.dispatched_at,
+            self.started_at,
+            self.heartbeat_at,
+            self.canceling_at,
+        )
         return max(sign for sign in signs if sign is not None)
 
 
@@ -68,7 +78,8 @@ class Remove:
 def silent(builds: Iterable[BuildState], now: datetime, limits: Limits) -> list[BuildState]:
     """Return the active builds of which the database has no recent sign: those that may be lost."""
     grace = timedelta(seconds=limits.grace)
-    return [build for build in builds if build.status not in FINAL and now - build.last_sign > grace]
+    active = [build for build in builds if build.status not in FINAL and not build.waiting]
+    return [build for build in active if now - build.last_sign > grace]
 
 
 def reconcile(

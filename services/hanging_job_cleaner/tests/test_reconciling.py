@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from estafette_common.jobs.lifecycle import FINAL, Status
@@ -16,7 +17,7 @@ def ago(seconds: float) -> datetime:
 
 def build(status: Status, *, inserted: float = 1000.0, **signs: float) -> BuildState:
     """Return a build; signs are seconds before now."""
-    times = {f"{name}_at": ago(seconds) for name, seconds in signs.items()}
+    times: dict[str, Any] = {f"{name}_at": ago(seconds) for name, seconds in signs.items()}
     return BuildState(id="7", status=status, inserted_at=ago(inserted), **times)
 
 
@@ -156,3 +157,14 @@ def test_the_job_of_a_canceled_build_that_does_not_end_is_removed_after_the_grac
     [action] = decide(build(Status.CANCELING, canceling=61, heartbeat=1), jobs=(alive,))
     assert isinstance(action, Remove)
     assert action.name == alive.name
+
+
+def test_a_build_that_waits_for_others_is_never_lost() -> None:
+    waiting = BuildState(id="7", status=Status.PENDING, inserted_at=ago(90_000), waiting=True)
+
+    assert decide(waiting) == []
+
+
+def test_the_grace_of_a_build_that_waited_begins_when_it_may_begin() -> None:
+    assert not is_lost(build(Status.PENDING, inserted=90_000, admitted=59))
+    assert is_lost(build(Status.PENDING, inserted=90_000, admitted=61))

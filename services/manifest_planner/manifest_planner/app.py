@@ -27,9 +27,11 @@ from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
 from estafette_common.jobs.lifecycle import Kind
+from estafette_common.manifest.concurrency import Policy
 from estafette_common.manifest.secrets import parse_keys
 
 from manifest_planner.acting import Actor
+from manifest_planner.admissions import Admissions
 from manifest_planner.bots import Bots
 from manifest_planner.builds import Builds
 from manifest_planner.by_hand import ByHand
@@ -37,6 +39,7 @@ from manifest_planner.canceling import Canceler
 from manifest_planner.choosing import Chooser
 from manifest_planner.commands import answering
 from manifest_planner.commands_build import BuildsByHand
+from manifest_planner.concurrency import Limits, Rules
 from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
 from manifest_planner.follower import Follower, Jobs
@@ -49,7 +52,9 @@ from manifest_planner.memories import Memories
 from manifest_planner.payloads import Payloads
 from manifest_planner.planner import Planner
 from manifest_planner.planning import BuildsFrom, Server
+from manifest_planner.queueing import Queue, Waking
 from manifest_planner.releases import Releases
+from manifest_planner.requests import Requests
 from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
@@ -57,6 +62,9 @@ from manifest_planner.triggers import Triggers
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 """Seconds between tries: a forge, or the database, may be away for an hour."""
+
+WAKE_EVERY = 60.0
+"""Seconds between two looks at builds that wait. They begin by events; this is for what no event tells."""
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -85,9 +93,16 @@ def create_app(settings: Settings) -> web.Application:
         clone_url=settings.clone_url,
         most_retries=settings.most_stage_retries,
     )
-    planner = Planner(manifests, builds, decisions, memories, sealer, bus, server=server)
+    limits = Limits(in_all=settings.most_running_builds, of_a_group=settings.most_running_builds_of_a_group)
     releases, bots, history = Releases(database), Bots(database), History(database)
     runner = Runner(releases, bots, memories, sealer, bus, server=server)
+    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
+    follower = Follower(jobs, bus)
+    canceler = Canceler(jobs, follower, decisions, bus)
+    requests = Requests(builds, memories, sealer, bus, server=server)
+    queue = Queue(Admissions(database, limits), builds, requests, canceler, decisions, bus)
+    rules = Rules(Policy(settings.concurrency_policy), limits)
+    planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules)
     launcher = Launcher(Chooser(history, releases), builds, releases, bots, runner)
     actor = Actor(
         planner,
@@ -99,8 +114,6 @@ def create_app(settings: Settings) -> web.Application:
         builds_from=BuildsFrom(settings.trigger_builds_from),
         most_hops=settings.most_trigger_hops,
     )
-    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
-    follower = Follower(jobs, bus)
 
     bus.consume(
         Consumer(durable="planner-git-push", message=GitPushed, concurrency=4, backoff=PATIENCE), planner.on_push
@@ -122,15 +135,11 @@ def create_app(settings: Settings) -> web.Application:
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
     bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
-    _obey(
-        bus,
-        BuildsByHand(manifests, builds, planner),
-        ByHand(launcher, decisions, bus),
-        Canceler(jobs, follower, decisions, bus),
-    )
+    bus.consume(Consumer(durable="planner-queue", message=PipelineChanged, backoff=PATIENCE), queue.on_changed)
+    _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
     _match(bus, Matcher(Triggers(database), Payloads(bus), bus))
-    return service.application(database, github, bus)
+    return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
 
 
 def _match(bus: Bus, matcher: Matcher) -> None:

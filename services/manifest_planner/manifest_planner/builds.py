@@ -35,6 +35,9 @@ class NewBuild:
     manifest: str
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
+    concurrency_group: str = ""
+    """Whose builds it may have to wait for; empty: it waits for none."""
+    concurrency_policy: str = ""
     repeats: BuildRow | None = None
     """The build whose number it has, instead of one of its own."""
 
@@ -75,6 +78,10 @@ class Builds(Lives):
         """Return a build, or nothing when there is none of this id."""
         row = await self._database.pool.fetchrow(SELECT, build_id)
         return _row(row) if row is not None else None
+
+    async def requested(self, build_id: str) -> None:
+        """Note that the job of a build was requested."""
+        await self._database.pool.execute(REQUESTED, build_id)
 
     async def last_of_version(self, repository: Repository, version: str) -> tuple[BuildRow, tuple[Commit, ...]] | None:
         """Return the newest build of a version with its commits, or nothing when there is none."""
@@ -147,6 +154,8 @@ def _values(new: NewBuild, counter: int) -> list[Any]:
         new.hops,
         None if new.repeats else counter,
         new.repeats.id if new.repeats else None,
+        new.concurrency_group,
+        new.concurrency_policy,
     ]
 
 
@@ -160,7 +169,7 @@ def _documents(declared: Declared) -> tuple[Any, ...]:
 
 COLUMNS = """
     id, source, owner, name, branch, revision, counter, version, status, installation, manifest, outcome, reason,
-    attempt, dispatched_at IS NOT NULL AS dispatched, trigger_events AS events, hops
+    attempt, dispatched_at IS NOT NULL AS dispatched, trigger_events AS events, hops, concurrency_group
 """
 
 LOCK_PIPELINE = """
@@ -191,6 +200,8 @@ LAST_INSTALLATION = """
     ORDER BY inserted_at DESC LIMIT 1
 """
 
+REQUESTED = "UPDATE builds SET requested_at = now() WHERE id = $1 AND requested_at IS NULL"
+
 HINDERS = """
     SELECT id, status FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND version = $4
         AND status NOT IN ('failed', 'canceled') LIMIT 1
@@ -199,9 +210,10 @@ HINDERS = """
 INSERT = f"""
     INSERT INTO builds (
         id, source, owner, name, branch, revision, counter, version, status, outcome, reason, manifest, commits,
-        trigger_events, installation, hops, number_taken, rebuild_of, labels, release_targets, triggers, finished_at
+        trigger_events, installation, hops, number_taken, rebuild_of, concurrency_group,
+        concurrency_policy, labels, release_targets, triggers, finished_at
     ) VALUES (
-        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
         CASE WHEN $9 = 'failed' THEN now() END
     )
     RETURNING {COLUMNS}

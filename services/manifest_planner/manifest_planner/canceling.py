@@ -39,14 +39,22 @@ class Canceler:
             return Answer.model_validate(place)
         return Answer.model_validate({**place, "error": Error.REFUSED, "message": f"the {kind} {life.status} already"})
 
-    async def cancel(self, kind: Kind, job_id: str, about: About, reason: str, cause: Cause) -> Life | None:
+    async def supersede(self, build_id: str, reason: str, cause: Cause) -> None:
+        """Let a build end whose place a newer one takes."""
+        about = await self._jobs[Kind.BUILD].about(build_id)
+        if about is not None:
+            await self.cancel(Kind.BUILD, build_id, about, reason, cause, decision="superseded")
+
+    async def cancel(
+        self, kind: Kind, job_id: str, about: About, reason: str, cause: Cause, *, decision: str = "canceled"
+    ) -> Life | None:
         """Let a job end; returns it as it is then, or nothing where there is none."""
         life = await self._follower.cancel(kind, job_id, reason, cause)
         if life is None or life.reason != reason or life.status not in {Status.CANCELING, Status.CANCELED}:
             return life
         made = DecisionMade(
             subject_kind=kind,
-            decision="canceled",
+            decision=decision,
             reason=reason,
             repository=about.repository,
             ref=f"refs/heads/{about.branch}" if about.branch else "",

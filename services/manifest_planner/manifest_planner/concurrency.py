@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from estafette_common.manifest.concurrency import Policy
+from estafette_common.manifest.concurrency import Policy, group_of
+from estafette_common.manifest.model import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,21 @@ class Limits:
     """Of all groups; 0 for as many as there are."""
     of_a_group: int = 1
     """Whatever the policy, but for `parallel`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the server says of builds whose manifest says nothing, and of all of them."""
+
+    policy: Policy = Policy.PARALLEL
+    limits: Limits = Limits()
+
+    def place_of(self, manifest: Manifest, pipeline: str, branch: str) -> tuple[str, str]:
+        """Return the group and the policy of a build; no group where nothing can keep it waiting."""
+        policy = Policy(manifest.concurrency.policy or self.policy)
+        if policy is Policy.PARALLEL and not self.limits.in_all:
+            return "", policy
+        return f"{pipeline} {group_of(manifest.concurrency.group, branch=branch)}", policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

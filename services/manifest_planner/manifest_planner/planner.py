@@ -6,7 +6,6 @@ from typing import Protocol
 import structlog
 from estafette_common.bus import identity
 from estafette_common.bus.messages.events import DecisionMade, GitPushed, PipelineChanged, PipelineEvent
-from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import FINAL, Kind, Outcome, Status
@@ -16,10 +15,11 @@ from estafette_common.manifest.reading import check, read
 
 from manifest_planner import planning
 from manifest_planner.builds import Builds, NewBuild
+from manifest_planner.concurrency import Rules
 from manifest_planner.decisions import Decisions
-from manifest_planner.declared import declared, triggers_of
-from manifest_planner.memories import Memories
-from manifest_planner.planning import BuildRow, Origin, Server
+from manifest_planner.declared import declared
+from manifest_planner.planning import BuildRow, Origin
+from manifest_planner.queueing import Queue
 from manifest_planner.sealing import Sealer
 from manifest_planner.telling import control_log
 
@@ -43,7 +43,7 @@ class Manifests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What became of the wish for a build: `started`, `ignored` or `rejected`, and why."""
+    """What became of the wish for a build: `started`, `waiting`, `ignored` or `rejected`, and why."""
 
     decision: str
     reason: str
@@ -58,19 +58,19 @@ class Planner:
         manifests: Manifests,
         builds: Builds,
         decisions: Decisions,
-        memories: Memories,
         sealer: Sealer,
+        queue: Queue,
         bus: Publisher,
         *,
-        server: Server,
+        rules: Rules,
     ) -> None:
         self._manifests = manifests
         self._builds = builds
         self._decisions = decisions
-        self._memories = memories
         self._sealer = sealer
+        self._queue = queue
         self._bus = bus
-        self._server = server
+        self._rules = rules
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
@@ -116,15 +116,11 @@ class Planner:
             return await self._reject(build, push, cause, step, lines)
         manifest = read(text)
         build = await self._add(build_id, push, text, manifest, origin)
-        url = planning.clone_url(self._server.clone_url, push.repository)
-        token = await self._sealer.clone_token(push.repository, url, push.installation)
-        remembered = await self._memories.recall(triggers_of(manifest, push.repository.pipeline))
-        plan = planning.plan(build, push, manifest, server=self._server, clone_token=token, remembered=remembered)
-        sealed, key = self._sealer.seal(plan)
-        requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
-        await self._bus.publish(requested, id=cause.derive("job-requested"))
+        waits_for = await self._queue.enter(build, cause)
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
         log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
+        if waits_for:
+            return Planned("waiting", waits_for, build)
         return Planned("started", origin.reason, build)
 
     async def _add(
@@ -142,6 +138,7 @@ class Planner:
         def version(counter: int) -> str:
             return planning.version_of(manifest, counter=counter, branch=branch, revision=push.revision).version
 
+        group, policy = self._rules.place_of(manifest, push.repository.pipeline, branch) if manifest else ("", "")
         new = NewBuild(
             id=build_id,
             push=push,
@@ -152,6 +149,8 @@ class Planner:
             hops=origin.hops,
             manifest=text,
             rejected=rejected,
+            concurrency_group=group,
+            concurrency_policy=policy,
             repeats=origin.repeats,
         )
         return await self._builds.add(new)

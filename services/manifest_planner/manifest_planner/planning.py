@@ -91,6 +91,8 @@ class BuildRow:
     """What started it, as the reference's API has it."""
     hops: int = 0
     """How many triggers fired one after the other until there was this build."""
+    concurrency_group: str = ""
+    """Whose builds it may have to wait for; empty: it waits for none."""
 
     @property
     def repository(self) -> Repository:
@@ -150,7 +152,6 @@ def clone_url(template: str, repository: Repository) -> str:
 
 def plan(
     build: BuildRow,
-    push: GitPushed,
     manifest: Manifest,
     *,
     server: Server,
@@ -161,7 +162,7 @@ def plan(
 
     `remembered` is what named triggers know of builds and releases before.
     """
-    repository = push.repository
+    repository = build.repository
     return Plan(
         kind=Kind.BUILD,
         job_id=build.id,

@@ -38,6 +38,16 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
     most_trigger_hops: int = Field(
         10, ge=1, description="How many triggers may fire one after the other; those in a circle end there."
     )
+    concurrency_policy: str = Field(
+        "parallel",
+        pattern="^(queue-all|queue-latest|cancel-superseded|parallel)$",
+        description="What builds of a branch do while others are there, where the manifest does not say: queue-all, "
+        "queue-latest, cancel-superseded or parallel.",
+    )
+    most_running_builds: int = Field(0, ge=0, description="How many builds may run at once; 0: no limit.")
+    most_running_builds_of_a_group: int = Field(
+        1, ge=1, description="How many builds that exclude each other may run at once all the same."
+    )
     manifest_source: str = Field(
         "auto",
         pattern="^(auto|github|git)$",

@@ -14,12 +14,19 @@ from estafette_common.bus.publishing import NotStoredError
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
 from estafette_common.github.settings import GithubSettings
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Repository
+from manifest_planner.admissions import Admissions
 from manifest_planner.builds import Builds
+from manifest_planner.canceling import Canceler
+from manifest_planner.concurrency import Limits, Rules
 from manifest_planner.decisions import Decisions
+from manifest_planner.follower import Follower, Jobs
 from manifest_planner.memories import Memories
 from manifest_planner.planner import Planner
 from manifest_planner.planning import Server
+from manifest_planner.queueing import Queue
+from manifest_planner.requests import Requests
 from manifest_planner.sealing import Sealer
 
 VALID = "stages: {build: {image: busybox, commands: [echo hello]}}"
@@ -69,15 +76,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 def planner(database: Database, shelf: Shelf, notebook: Notebook) -> Planner:
     sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
-    return Planner(
-        shelf,
-        Builds(database),
-        Decisions(database),
-        Memories(database),
-        sealer,
-        notebook,
-        server=Server(url="", clone_url="https://{source}"),
-    )
+    builds, decisions = Builds(database), Decisions(database)
+    server = Server(url="", clone_url="https://{source}")
+    requests = Requests(builds, Memories(database), sealer, notebook, server=server)
+    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds}
+    canceler = Canceler(jobs, Follower(jobs, notebook), decisions, notebook)
+    queue = Queue(Admissions(database, Limits()), builds, requests, canceler, decisions, notebook)
+    return Planner(shelf, builds, decisions, sealer, queue, notebook, rules=Rules())
 
 
 async def die_after(messages: int, database: Database, shelf: Shelf) -> None:

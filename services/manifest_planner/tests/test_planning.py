@@ -79,7 +79,7 @@ def test_a_stage_is_tried_again_as_often_as_it_asks_and_the_server_allows() -> N
     stages = "a: {image: x:1, retries: 1}\n  b: {image: x:1, retries: 9}\n  c: {image: x:1, retries: often}"
     server = planning.Server(url="", clone_url="", most_retries=2)
 
-    plan = planning.plan(BUILD, push(), read(f"stages:\n  {stages}"), server=server, clone_token="")
+    plan = planning.plan(BUILD, read(f"stages:\n  {stages}"), server=server, clone_token="")
 
     assert [stage.retries for stage in plan.stages] == [1, 2, 0]
 
@@ -88,7 +88,7 @@ def test_a_stage_may_have_a_time_limit_and_be_kept() -> None:
     stage = "{image: x:1, commands: [make], timeout: 1h30m, resumable: true}"
     server = planning.Server(url="", clone_url="")
 
-    [planned] = planning.plan(BUILD, push(), read(f"stages: {{a: {stage}}}"), server=server, clone_token="").stages
+    [planned] = planning.plan(BUILD, read(f"stages: {{a: {stage}}}"), server=server, clone_token="").stages
 
     assert (planned.timeout, planned.resumable) == (5400, True)
 
@@ -97,7 +97,7 @@ def test_the_timeout_of_an_extension_is_its_own() -> None:
     server = planning.Server(url="", clone_url="")
 
     [planned] = planning.plan(
-        BUILD, push(), read("stages: {a: {image: extensions/gke:1, timeout: 90s}}"), server=server, clone_token=""
+        BUILD, read("stages: {a: {image: extensions/gke:1, timeout: 90s}}"), server=server, clone_token=""
     ).stages
 
     assert planned.timeout is None
@@ -106,7 +106,6 @@ def test_the_timeout_of_an_extension_is_its_own() -> None:
 def test_the_plan_holds_all_that_the_builder_needs() -> None:
     plan = planning.plan(
         BUILD,
-        push(),
         read(MANIFEST),
         server=planning.Server(url="http://ci", clone_url="https://{source}/{owner}/{name}.git", most_retries=2),
         clone_token="",

@@ -220,7 +220,7 @@ class DecisionMade(Message):
     subject_kind: str
     """What was decided about: `push`, `trigger`, `release`, `bot`."""
     decision: str
-    """`started`, `ignored` or `rejected`"""
+    """`started`, `waiting`, `superseded`, `canceled`, `ignored` or `rejected`"""
     reason: str
     """For people."""
     repository: Repository
