@@ -1,6 +1,7 @@
 """Events in, firings of triggers out: one message for each, so that none keeps another back."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from estafette_common.bus.messages import events as messages
 from estafette_common.bus.messages.message import Cause
@@ -11,9 +12,16 @@ from estafette_common.triggers.event_documents import KINDS
 from estafette_common.triggers.events import CronEvent, DockerEvent, Event
 
 from manifest_planner import firing, trigger_events
-from manifest_planner.payloads import Payloads
 from manifest_planner.trigger_keys import Schedule, keys_for
 from manifest_planner.triggers import Triggers
+
+
+class Payloads(Protocol):
+    """Where the payloads of webhooks are."""
+
+    async def of(self, event: messages.GithubEvent) -> bytes:
+        """Return the payload of an event."""
+        ...
 
 
 class Matcher:

@@ -89,7 +89,7 @@ class Interval:
     minutes: int
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=10_000)
 def parse(schedule: str) -> Calendar | Interval:
     """Return the schedule; CronError when it is not valid.
 
