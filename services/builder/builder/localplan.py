@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Plan, PlannedService, PlannedStage
-from estafette_common.jobs.stages import planned
+from estafette_common.jobs.stages import MOST_RETRIES, planned
 from estafette_common.manifest import model, versions, when
 from estafette_common.manifest.environment import job_variables
 
@@ -51,7 +51,7 @@ def plan_of(manifest: model.Manifest, checkout: Checkout, choice: Choice, *, job
         version=versions.compute(manifest.version, counter=COUNTER, branch=checkout.branch, revision=checkout.revision),
         labels=manifest.labels,
         env=manifest.env,
-        stages=_chosen(planned((release or manifest).stages), choice.stages),
+        stages=_chosen(planned((release or manifest).stages, most_retries=MOST_RETRIES), choice.stages),
         target=choice.release,
         action=choice.action,
         events=({"fired": True, "manual": {"userID": checkout.person}},) if release else (),

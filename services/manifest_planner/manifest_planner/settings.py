@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from estafette_common.github.settings import GithubSettings
+from estafette_common.jobs.stages import MOST_RETRIES
 from estafette_common.settings import DatabaseSettings, ServiceSettings
 from pydantic import Field, SecretStr
 
@@ -27,7 +28,10 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
         "https://{source}/{owner}/{name}.git", description="Where repositories are cloned from, with these fields."
     )
     most_stage_retries: int = Field(
-        3, ge=0, le=100, description="How often a stage may ask, with `retries`, to be tried again when it fails."
+        MOST_RETRIES,
+        ge=0,
+        le=100,
+        description="How often a stage may ask, with `retries`, to be tried again when it fails.",
     )
     trigger_builds_from: str = Field(
         "head",

@@ -8,6 +8,9 @@ from estafette_common.manifest import attempts, model
 
 T = TypeVar("T")
 
+MOST_RETRIES = 3
+"""How often a stage may be tried again where nobody says otherwise."""
+
 
 def planned(stages: Iterable[model.Stage], *, most_retries: int = 0) -> tuple[PlannedStage, ...]:
     """Return stages as a builder runs them. Secrets are still as the manifest has them.
