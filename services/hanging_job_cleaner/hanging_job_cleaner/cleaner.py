@@ -9,7 +9,6 @@ import structlog
 from estafette_common.bus import identity
 from estafette_common.bus.messages.commands import Lose
 from estafette_common.bus.publishing import NotStoredError, Publisher
-from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRuntime, RuntimeUnavailableError
 from estafette_common.service import Background
 from prometheus_client import Counter
@@ -66,16 +65,18 @@ class Cleaner(Background):
         jobs = await self._runtime.jobs()
         builds = await self._builds.active_or_among([job.job_id for job in jobs])
         now = datetime.now(UTC)
-        told = {build.id: await self._requests.last_told(build.id) for build in silent(builds, now, self._limits)}
+        told = {
+            each.id: await self._requests.last_told(each.kind, each.id) for each in silent(builds, now, self._limits)
+        }
         actions = reconcile(builds, jobs, told=told, requests_waiting=waiting, now=now, limits=self._limits)
         for action in actions:
             await self._do(action)
 
     async def _do(self, action: Lost | Remove) -> None:
         match action:
-            case Lost(build_id, reason):
-                log.warning("build lost", build=build_id, reason=reason)
-                command = Lose(kind=Kind.BUILD, job_id=build_id, reason=reason)
+            case Lost(build_id, reason, kind):
+                log.warning("job lost", kind=kind, job=build_id, reason=reason)
+                command = Lose(kind=kind, job_id=build_id, reason=reason)
                 await self._bus.publish(command, id=identity.derive(build_id, "lose"))
             case Remove(name, reason):
                 log.info("job removed", job=name, reason=reason)

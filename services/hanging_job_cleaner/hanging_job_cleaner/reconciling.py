@@ -23,9 +23,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildState:
-    """A build as the database has it."""
+    """A build, a release or a run of a bot as the database has it."""
 
     id: str
+    kind: Kind = Kind.BUILD
     status: Status
     inserted_at: datetime
     waiting: bool = False
@@ -61,10 +62,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A build has no job any more."""
+    """A build, release or bot has no job any more."""
 
     build_id: str
     reason: str
+    kind: Kind = Kind.BUILD
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,21 @@ def reconcile(
     A build is not lost while requests wait, for the planner or the dispatcher, however long ago it began. A build whose
     job lives is never lost here, even without heartbeats: it may only be cut off from NATS, and ends by its time limit.
     """
-    known = {build.id: build for build in builds}
-    found = {job.job_id: job for job in jobs if job.kind == Kind.BUILD}
+    known = {(str(build.kind), build.id): build for build in builds}
+    found = {(job.kind, job.job_id): job for job in jobs}
     lost = [
-        Lost(build.id, _reason(build, now))
+        Lost(build.id, _reason(build, now), build.kind)
         for build in silent(known.values(), now, limits)
         if _is_lost(
-            build, found.get(build.id), told.get(build.id), requests_waiting=requests_waiting, now=now, limits=limits
+            build,
+            found.get((build.kind, build.id)),
+            told.get(build.id),
+            requests_waiting=requests_waiting,
+            now=now,
+            limits=limits,
         )
     ]
-    return lost + [action for job in found.values() if (action := _remove(job, known.get(job.job_id), now, limits))]
+    return lost + [action for place, job in found.items() if (action := _remove(job, known.get(place), now, limits))]
 
 
 def _is_lost(
@@ -134,13 +141,13 @@ def _is_lost(
 
 def _reason(build: BuildState, now: datetime) -> str:
     silent = int((now - build.last_sign).total_seconds())
-    return f"the build is {build.status}, there is no job behind it, and nothing was heard of it for {silent} s"
+    return f"the {build.kind} is {build.status}, there is no job behind it, and nothing was heard of it for {silent} s"
 
 
 def _remove(job: JobState, build: BuildState | None, now: datetime, limits: Limits) -> Remove | None:
     if build is None:
         is_old = now - job.created_at > timedelta(seconds=limits.grace + limits.keep_finished)
-        return Remove(job.name, "there is no build of its id") if is_old else None
+        return Remove(job.name, "there is nothing of its id") if is_old else None
     grace = timedelta(seconds=limits.grace)
     if build.status is Status.CANCELING and build.canceling_at is not None and now - build.canceling_at > grace:
         return Remove(job.name, "its build was canceled, and it did not end")

@@ -17,7 +17,6 @@ import nats
 import pytest
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.commands import Lose
-from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.topology import Consumer, declare
 from estafette_common.database.pool import Database
@@ -31,12 +30,12 @@ from estafette_local.waiting import eventually
 from hanging_job_cleaner.builds import Builds
 from hanging_job_cleaner.cleaner import Cleaner
 from hanging_job_cleaner.reconciling import BuildState, Limits
-from hanging_job_cleaner.requests import Requests
+from hanging_job_cleaner.requests import BEFORE_A_JOB, Requests
 from nats.js import JetStreamContext
 
 LIMITS = Limits(grace=1.0, keep_finished=30.0)
 DISPATCHER = Consumer(durable="dispatcher-job-requested", message=JobRequested)
-PLANNER = Consumer(durable="planner-git-push", message=GitPushed)
+PLANNER = [Consumer(durable=durable, message=message) for message, durable in BEFORE_A_JOB[1:]]
 
 INSERT = """
     INSERT INTO builds (
@@ -48,6 +47,27 @@ INSERT = """
         now() - $7 * interval '1 second'
     )
 """
+
+
+INSERT_OTHER = {
+    Kind.RELEASE: """
+    INSERT INTO releases (
+        id, source, owner, name, target, action, version, build_id, status, trigger_events, hops, inserted_at,
+        heartbeat_at
+    ) VALUES (
+        $1, 'github.com', 'acme', 'shop', 'production', '', '1.0.0', '1', 'running', '[]', 0,
+        now() - 1000 * interval '1 second', now() - $2 * interval '1 second'
+    )
+    """,
+    Kind.BOT: """
+    INSERT INTO bots (
+        id, source, owner, name, bot, build_id, status, trigger_events, hops, inserted_at, heartbeat_at
+    ) VALUES (
+        $1, 'github.com', 'acme', 'shop', 'tidy', '1', 'running', '[]', 0,
+        now() - 1000 * interval '1 second', now() - $2 * interval '1 second'
+    )
+    """,
+}
 
 
 class Scene:
@@ -81,6 +101,12 @@ class Scene:
             [request] = await reader.fetch(1)
             await request.ack_sync()
         return build_id
+
+    async def other(self, kind: Kind, *, heartbeat: float) -> str:
+        """Insert a running release or bot that was requested long ago; returns its id."""
+        job_id = str(uuid4().int >> 65)
+        await self._connection.execute(INSERT_OTHER[kind], job_id, heartbeat)
+        return job_id
 
     async def job(self, job_id: str, *commands: str) -> str:
         """Start a job of one stage; returns its name."""
@@ -162,7 +188,7 @@ async def host(folder: Path, nats_server: NatsServer) -> AsyncIterator[Host]:
 @pytest.fixture
 async def scene(folder: Path, host: Host, nats_server: NatsServer, database_url: str) -> AsyncIterator[Scene]:
     client = await nats.connect(nats_server.url, max_reconnect_attempts=-1)
-    await declare(client.jetstream(), [DISPATCHER, PLANNER])
+    await declare(client.jetstream(), [DISPATCHER, *PLANNER])
     connection = await asyncpg.connect(database_url)
     yield Scene(folder, connection, client.jetstream(), LocalRuntime(host.socket))
     await connection.close()
@@ -190,6 +216,17 @@ async def test_a_build_without_a_job_is_lost_once_and_the_reason_is_told(cleaner
     [(lost, reason)] = (await scene.lost()).items()
     assert lost == gone
     assert reason.startswith("the build is running, there is no job behind it, and nothing was heard of it for 7")
+
+
+@pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.BOT])
+async def test_releases_and_bots_are_lost_as_builds_are(cleaner: Cleaner, scene: Scene, kind: Kind) -> None:
+    gone = await scene.other(kind, heartbeat=75)
+
+    await eventually(lambda: _loses(cleaner, scene))
+
+    [(lost, reason)] = (await scene.lost()).items()
+    assert lost == gone
+    assert reason.startswith(f"the {kind} is running")
 
 
 async def test_a_build_whose_builder_died_without_a_word_is_lost(cleaner: Cleaner, scene: Scene) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from estafette_common.jobs.lifecycle import FINAL, Status
+from estafette_common.jobs.lifecycle import FINAL, Kind, Status
 from estafette_common.jobs.runtimes import JobState
 from hanging_job_cleaner.reconciling import PLANNER_PATIENCE, BuildState, Limits, Lost, Remove, Told, reconcile
 
@@ -137,11 +137,28 @@ def test_a_build_that_was_never_requested_waits_as_long_as_pushes_do() -> None:
     assert [type(action) for action in decide(build(Status.PENDING, inserted=1000), told=None)] == [Lost]
 
 
-@pytest.mark.parametrize("kind", ["release", "bot"])
-def test_jobs_of_another_kind_are_let_be(kind: str) -> None:
-    other = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=True, created_at=ago(90_000))
+@pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.BOT])
+def test_a_release_or_bot_without_a_job_is_lost_as_what_it_is(kind: Kind) -> None:
+    silent = BuildState(id="7", kind=kind, status=Status.RUNNING, inserted_at=ago(1000))
 
-    assert decide(jobs=(other,)) == []
+    [lost] = decide(silent)
+
+    assert isinstance(lost, Lost)
+    assert lost.kind is kind
+    assert lost.reason.startswith(f"the {kind} is running")
+
+
+@pytest.mark.parametrize("kind", ["release", "bot"])
+def test_jobs_of_releases_and_bots_are_removed_as_those_of_builds(kind: str) -> None:
+    left = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=False, created_at=ago(1000))
+
+    assert decide(jobs=(left,)) == [Remove(f"{kind}-7", "there is nothing of its id")]
+
+
+@pytest.mark.parametrize("kind", ["release", "bot"])
+def test_a_job_of_another_kind_is_not_that_of_a_build(kind: str) -> None:
+    other = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=True, created_at=ago(10))
+
     assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(other,))
 
 
