@@ -1,0 +1,192 @@
+"""`estafette trigger`, `rebuild`, `cancel`, `status`, `logs`: builds on a server."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+from uuid import uuid4
+
+import typer
+from estafette_common.bus.messages.commands import Answer, Cancel, Command, Rebuild, StartBuild
+from estafette_common.jobs.lifecycle import FINAL, Kind
+from estafette_common.jobs.plan import Repository
+
+from cli import here, showing
+from cli.server import Api, Bus, ServerError, api
+
+T = TypeVar("T")
+
+NOT_SUCCEEDED = 1
+"""Exit code when what was followed did not succeed, or a command was not done."""
+
+Pipeline = Annotated[str, typer.Option(help="source/owner/name; without it, that of this checkout.")]
+NatsUrl = Annotated[str, typer.Option(envvar="ESTAFETTE_NATS_URL", help="Where NATS is.")]
+Credentials = Annotated[Path | None, typer.Option(envvar="ESTAFETTE_NATS_CREDENTIALS", help="NATS credentials file.")]
+ApiUrl = Annotated[str, typer.Option(envvar="ESTAFETTE_API_URL", help="Where the API is.")]
+RequestId = Annotated[
+    str, typer.Option("--id", help="Names the request: the same id again asks for the same thing, not for another one.")
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the build has ended.")]
+Which = Annotated[str, typer.Argument(metavar="[BUILD]", help="Id, version or revision; without it, the newest build.")]
+
+NATS_URL = "nats://127.0.0.1:4222"
+API_URL = "http://127.0.0.1:5000"
+ANSWERS_WITHIN = 30.0
+"""Seconds; the forge is asked meanwhile."""
+
+
+def trigger(
+    *,
+    pipeline: Pipeline = "",
+    branch: Annotated[str, typer.Option(help="Without it, the branch of this checkout.")] = "",
+    revision: Annotated[str, typer.Option(help="Of 40 digits; without it, the head of the branch.")] = "",
+    follow: Follow = False,
+    request_id: RequestId = "",
+    nats_url: NatsUrl = NATS_URL,
+    nats_credentials: Credentials = None,
+    api_url: ApiUrl = API_URL,
+) -> None:
+    """Build a branch on the server, as it is there or at a revision."""
+    place = _pipeline(pipeline)
+    branch = branch or here.branch() or _give_up("this folder is on no branch; write --branch")
+    command = StartBuild(repository=place, branch=branch, revision=revision, by=here.person())
+    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    _say_and_follow(answer, place, api_url, follow=follow)
+
+
+def rebuild(
+    version: Annotated[str, typer.Argument(help="Of a build that failed or was canceled.")],
+    *,
+    pipeline: Pipeline = "",
+    follow: Follow = False,
+    request_id: RequestId = "",
+    nats_url: NatsUrl = NATS_URL,
+    nats_credentials: Credentials = None,
+    api_url: ApiUrl = API_URL,
+) -> None:
+    """Build a version once more: the same revision, manifest and version."""
+    place = _pipeline(pipeline)
+    command = Rebuild(repository=place, version=version, by=here.person())
+    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    _say_and_follow(answer, place, api_url, follow=follow)
+
+
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="Of the build, release or run of a bot.")],
+    *,
+    kind: Annotated[Kind, typer.Option(help="What it is.")] = Kind.BUILD,
+    reason: Annotated[str, typer.Option(help="For people.")] = "",
+    request_id: RequestId = "",
+    nats_url: NatsUrl = NATS_URL,
+    nats_credentials: Credentials = None,
+) -> None:
+    """End a job that waits or runs. It is canceling until nothing of it is left."""
+    command = Cancel(kind=kind, job_id=job_id, reason=reason, by=here.person())
+    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    print(f"{kind} {answer.version or job_id} is {answer.status}")
+
+
+def status(
+    build: Which = "",
+    *,
+    pipeline: Pipeline = "",
+    most: Annotated[int, typer.Option(min=1, help="How many builds to list.")] = 10,
+    api_url: ApiUrl = API_URL,
+) -> None:
+    """List the newest builds of a pipeline, or show one."""
+    place = _pipeline(pipeline)
+
+    async def read() -> list[str]:
+        async with api(api_url) as reader:
+            if build:
+                return list(showing.details(await _find(reader, place, build)))
+            return list(showing.table(await reader.builds(place, size=most)))
+
+    print("\n".join(_run(read())))
+
+
+def logs(
+    build: Which = "",
+    *,
+    pipeline: Pipeline = "",
+    follow: Follow = False,
+    api_url: ApiUrl = API_URL,
+) -> None:
+    """Print the log of a build; with -f, until it has ended."""
+    place = _pipeline(pipeline)
+
+    async def read() -> dict[str, Any]:
+        async with api(api_url) as reader:
+            found = await _find(reader, place, build)
+            if follow:
+                return await _follow(reader, place, found["id"])
+            for line in showing.steps(await reader.log(place, found["id"])):
+                print(line)
+            return found
+
+    found = _run(read())
+    if follow and found["buildStatus"] != "succeeded":
+        raise typer.Exit(NOT_SUCCEEDED)
+
+
+async def _find(reader: Api, place: Repository, which: str) -> dict[str, Any]:
+    """Return the build of an id, a version or a revision; the newest one where nothing is said."""
+    newest = await reader.builds(place, size=100 if which else 1)
+    found = next((each for each in newest if which in {"", each["id"], each["buildVersion"]}), None)
+    if found is None and not which:
+        raise ServerError(f"{place.pipeline} has no builds")
+    return found or await reader.build(place, which)
+
+
+async def _follow(reader: Api, place: Repository, build_id: str) -> dict[str, Any]:
+    """Print a log until it has ended; return the build as it is then."""
+    async for told in reader.follow(place, build_id):
+        for line in showing.event(told):
+            print(line, flush=True)
+    while True:
+        found = await reader.build(place, build_id)
+        if found["buildStatus"] in FINAL:
+            print(f"build {found['buildVersion']} {showing.status(found)}")
+            return found
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+LOOK_AGAIN = 0.5
+"""Seconds until it is looked again how a build ended whose log has."""
+
+
+def _say_and_follow(answer: Answer, place: Repository, api_url: str, *, follow: bool) -> None:
+    print(f"build {answer.version} is {answer.status}, id {answer.job_id}")
+    if answer.message:
+        print(answer.message, file=sys.stderr)
+
+    async def read() -> dict[str, Any]:
+        async with api(api_url) as reader:
+            return await _follow(reader, place, answer.job_id or "")
+
+    if follow and _run(read())["buildStatus"] != "succeeded":
+        raise typer.Exit(NOT_SUCCEEDED)
+
+
+def _ask(bus: Bus, command: Command, request_id: str) -> Answer:
+    return _run(bus.ask(command, id=request_id or str(uuid4()), within=ANSWERS_WITHIN))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except ServerError as error:
+        _give_up(str(error))
+
+
+def _pipeline(written: str) -> Repository:
+    try:
+        return here.pipeline(written)
+    except here.UnknownPipelineError as error:
+        _give_up(str(error))
+
+
+def _give_up(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)
+    raise typer.Exit(NOT_SUCCEEDED)

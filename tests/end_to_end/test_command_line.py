@@ -1,0 +1,109 @@
+"""What people do from the command line, against the whole system."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+import pytest
+from estafette_local.people import GitRepository, Person
+from estafette_local.stack import Stack
+from estafette_local.waiting import eventually
+
+MANIFEST = """\
+version: {custom: {labelTemplate: "2.{{auto}}"}}
+stages:
+  greet:
+    image: busybox:latest
+    commands:
+    - echo hello from ${ESTAFETTE_BUILD_VERSION}
+"""
+
+SLOW = MANIFEST.replace("echo hello from ${ESTAFETTE_BUILD_VERSION}", "echo begun; sleep 300")
+
+FAILING = MANIFEST.replace("echo hello", "test -e /nowhere || exit 3; echo hello")
+
+Command = Callable[..., Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def estafette(stack: Stack, repository: GitRepository) -> Command:
+    """Run `estafette` for the test's pipeline; returns its exit code and what it printed."""
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        environment = {
+            **os.environ,
+            "ESTAFETTE_NATS_URL": stack.places.nats_url,
+            "ESTAFETTE_NATS_CREDENTIALS": str(stack.places.nats_credentials),
+            "ESTAFETTE_API_URL": stack.url("api"),
+        }
+        of_pipeline = () if arguments[0] == "cancel" else ("--pipeline", f"github.com/{repository.full_name}")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "cli", *arguments, *of_pipeline,
+            env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    return run
+
+
+async def test_a_branch_is_built_and_its_log_followed(estafette: Command, repository: GitRepository) -> None:
+    repository.commit({".estafette.yaml": MANIFEST})
+
+    code, output = await estafette("trigger", "--branch", "main", "--follow")
+
+    assert code == 0, output
+    assert "greet | hello from 2.1\n" in output
+    assert output.endswith("build 2.1 succeeded\n")
+    assert "hello from 2.1" in (await estafette("logs", "2.1"))[1]
+    code, listed = await estafette("status")
+    assert [line.split()[:3] for line in listed.splitlines()] == [
+        ["version", "status", "branch"],
+        ["2.1", "succeeded", "main"],
+    ]
+
+
+async def test_a_build_that_runs_is_canceled(estafette: Command, repository: GitRepository, person: Person) -> None:
+    repository.commit({".estafette.yaml": SLOW})
+    _, output = await estafette("trigger", "--branch", "main")
+    build_id = output.split()[-1]
+
+    async def begun() -> bool:
+        return "begun" in (await estafette("logs", build_id))[1]
+
+    await eventually(begun, within=60)
+
+    code, output = await estafette("cancel", build_id)
+
+    assert (code, output) == (0, "build 2.1 is canceling\n")
+
+    async def canceled() -> bool:
+        [build] = await person.builds(repository)
+        return bool(build["buildStatus"] == "canceled")
+
+    await eventually(canceled, within=40)
+    assert (await estafette("cancel", build_id))[1] == "build 2.1 is canceled\n"
+
+
+async def test_a_version_that_failed_is_built_once_more(estafette: Command, repository: GitRepository) -> None:
+    repository.commit({".estafette.yaml": FAILING})
+    code, output = await estafette("trigger", "--branch", "main", "--follow")
+    assert code == 1, output
+
+    code, output = await estafette("rebuild", "2.1", "--follow")
+
+    assert code == 1
+    assert output.startswith("build 2.1 is pending")
+    _, listed = await estafette("status")
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["2.1", "failed"], ["2.1", "failed"]]
+
+
+async def test_what_cannot_be_done_says_why(estafette: Command, repository: GitRepository) -> None:
+    repository.commit({".estafette.yaml": MANIFEST})
+
+    assert await estafette("trigger", "--branch", "nowhere") == (
+        1,
+        f"github.com/{repository.full_name} has no branch nowhere\n",
+    )
+    assert await estafette("cancel", "1") == (1, "there is no build 1\n")
