@@ -102,6 +102,7 @@ KEYS: dict[type, dict[str, Key]] = {
     triggers.CronTrigger: {
         "schedule": Key("five fields, `@daily` and the like, or `@every <duration>`", "must be given"),
         "timezone": Key("on whose clock, as in `Europe/Amsterdam`", "UTC"),
+        "missed": Key("which of the times that came while the server was away are made up for", "`once`"),
     },
     triggers.PubSubTrigger: {
         "project": Key("a regular expression", "must be given"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from estafette_common.triggers import cron, docker_policies, patterns
+from estafette_common.triggers import cron, docker_policies, missed, patterns
 from estafette_common.triggers.model import (
     ACTION_OF,
     FILTERS,
@@ -142,6 +142,8 @@ def _in_cron(filter: CronTrigger) -> Iterator[Finding]:
         cron.zone(filter.timezone)
     except cron.CronError as error:
         yield Finding("cron_timezone", "cron.timezone", str(error))
+    if filter.missed and filter.missed not in missed.POLICIES:
+        yield _wrong("cron.missed", filter.missed, " or ".join(missed.POLICIES))
 
 
 def _in_pubsub(filter: PubSubTrigger) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ With a time zone, changes of its clock follow Debian's cron: a schedule at fixed
 twice, and right after the gap when its time is left out; one with `*` in minute or hour fires by the clock.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -131,7 +133,7 @@ def is_due(schedule: Calendar | Interval, time: datetime, zone: ZoneInfo | None 
 
     Without a zone the clock of `time` itself counts, as in the reference.
     """
-    minute = time.replace(second=0, microsecond=0, tzinfo=time.tzinfo or UTC)
+    minute = _minute(time)
     if isinstance(schedule, Interval):
         return (minute - EPOCH) // MINUTE % schedule.minutes == 0
     if zone is None:
@@ -143,6 +145,21 @@ def is_due(schedule: Calendar | Interval, time: datetime, zone: ZoneInfo | None 
     if not schedule.fixed:
         return schedule.holds(wall)
     return (schedule.holds(wall) and not wall.fold) or any(schedule.holds(left_out) for left_out in _gap(before, wall))
+
+
+def due_since(
+    schedule: Calendar | Interval, after: datetime, minutes: int, zone: ZoneInfo | None = None
+) -> Iterator[datetime]:
+    """Yield those of so many minutes after one that are of the schedule, oldest first."""
+    with suppress(OverflowError):  # the calendar ends with the year 9999
+        for count in range(1, minutes + 1):
+            minute = _minute(after) + MINUTE * count
+            if is_due(schedule, minute, zone):
+                yield minute
+
+
+def _minute(time: datetime) -> datetime:
+    return time.replace(second=0, microsecond=0, tzinfo=time.tzinfo or UTC)
 
 
 def _gap(before: datetime, wall: datetime) -> list[datetime]:

@@ -32,8 +32,8 @@ KINDS: dict[type[Event], str] = {
 }
 
 SPELT_OTHERWISE = {"hook_uuid": "hookUUID", "request_uuid": "requestUUID", "user_id": "userID"}
-OURS = {"digest", "handled"}
-"""Fields of a docker event that the reference does not have."""
+OURS = {"digest", "handled", "late"}
+"""Fields of docker and cron events that the reference does not have."""
 
 
 def write(event: TriggerEvent) -> dict[str, Any]:

@@ -69,9 +69,13 @@ class DockerEvent:
 
 @dataclass(frozen=True, slots=True)
 class CronEvent:
-    """A minute; `time` has a zone (one without is taken as UTC), its seconds are ignored."""
+    """A minute; `time` has a zone (one without is taken as UTC), its seconds are ignored.
+
+    `late` is given when it was missed: how many minutes the clock had moved on when it was looked at.
+    """
 
     time: datetime
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)

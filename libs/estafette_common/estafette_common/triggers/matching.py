@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from estafette_common.triggers import cron, docker_policies, patterns
+from estafette_common.triggers import cron, docker_policies, missed, patterns
 from estafette_common.triggers.docker_policies import ImageTag
 from estafette_common.triggers.events import (
     BitbucketEvent,
@@ -113,12 +113,15 @@ def _docker(trigger: DockerTrigger, event: DockerEvent) -> Match:
 
 def _cron(trigger: CronTrigger, event: CronEvent) -> Match:
     try:
-        due = cron.is_due(cron.parse(trigger.schedule), event.time, cron.zone(trigger.timezone))
+        schedule, zone = cron.parse(trigger.schedule), cron.zone(trigger.timezone)
     except cron.CronError as error:
         return Match(fires=False, reason=str(error))
     time = event.time.isoformat(sep=" ", timespec="minutes")
     clock = f" in {trigger.timezone}" if trigger.timezone else ""
-    return Match(fires=due, reason=f"{time} is{'' if due else ' not'} a minute of {trigger.schedule!r}{clock}")
+    if not cron.is_due(schedule, event.time, zone):
+        return Match(fires=False, reason=f"{time} is not a minute of {trigger.schedule!r}{clock}")
+    why_not = missed.why_not(trigger.missed, schedule, event.time, event.late, zone)
+    return _unless(f"{time} {why_not}" if why_not else "", fires=f"{time} is a minute of {trigger.schedule!r}{clock}")
 
 
 def _pubsub(trigger: PubSubTrigger, event: PubSubEvent) -> Match:

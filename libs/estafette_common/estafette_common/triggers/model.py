@@ -59,10 +59,14 @@ class DockerTrigger:
 
 @dataclass(frozen=True, slots=True)
 class CronTrigger:
-    """Minutes of a schedule (see `cron`), on the clock of `timezone`: a name as Europe/Amsterdam, or empty for UTC."""
+    """Minutes of a schedule (see `cron`), on the clock of `timezone`: a name as Europe/Amsterdam, or empty for UTC.
+
+    `missed` is what becomes of minutes that come late: all, once (as without it) or none; see `missed`.
+    """
 
     schedule: str = ""
     timezone: str = ""
+    missed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def test_what_the_reference_accepts_and_never_fires_is_a_warning(filter: Filter,
     ("filter", "rule"),
     [
         (CronTrigger("0 3 * * *", "Moon/Base"), "cron_timezone"),
+        (CronTrigger("0 3 * * *", missed="twice"), "cron_missed"),
         (DockerTrigger("golang", policy="newest"), "docker_policy"),
         (DockerTrigger(policy="minor"), "docker_image"),
     ],

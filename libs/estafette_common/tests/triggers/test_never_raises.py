@@ -34,6 +34,7 @@ TEXTS = st.one_of(
 VALUES: dict[type, st.SearchStrategy[Any]] = {
     str: TEXTS,
     bool: st.booleans(),
+    int: st.integers(0, 200),
     datetime: st.datetimes(
         timezones=st.one_of(
             st.none(), st.timezones(), st.integers(-1439, 1439).map(lambda offset: timezone(timedelta(minutes=offset)))
