@@ -5,6 +5,7 @@ from estafette_common import service
 from estafette_common.bus.bus import Bus
 from estafette_common.database.pool import Database
 
+from api.decisions import Decisions
 from api.errors import answer_errors
 from api.live import LiveLogs
 from api.logs import Logs
@@ -12,6 +13,8 @@ from api.pipelines import Pipelines
 from api.routes import Routes
 from api.settings import Settings
 from api.streaming import Streams
+from api.tracing import Tracer
+from api.why import Why
 
 PIPELINE = "/api/pipelines/{source}/{owner}/{name}"
 BUILD = PIPELINE + "/builds/{id}"
@@ -29,6 +32,8 @@ def create_app(settings: Settings) -> web.Application:
     pipelines, logs = Pipelines(database), Logs(database)
     live = LiveLogs(bus)
     routes, streams = Routes(pipelines, logs), Streams(pipelines, logs, live, patience=settings.viewer_patience)
+    decisions = Decisions(database)
+    why = Why(decisions, Tracer(decisions, bus))
 
     app = service.application(database, bus, live)
     app.middlewares.append(answer_errors)
@@ -37,6 +42,8 @@ def create_app(settings: Settings) -> web.Application:
         [
             web.get("/api/pipelines", routes.pipelines),
             web.get(PIPELINE, routes.pipeline),
+            web.get(PIPELINE + "/decisions", why.of_revision),
+            web.get("/api/deliveries/{id}", why.of_delivery),
             web.get(PIPELINE + "/builds", routes.builds),
             web.get(BUILD, routes.build),
             web.get(BUILD + "/logs", routes.build_log),

@@ -39,7 +39,7 @@ class Scene:
         self.jetstream = jetstream
         self.person = Person(session, ingress="", api=url)
         self.session = session
-        self._publisher = publisher
+        self.publisher = publisher
 
     async def build(
         self,
@@ -90,7 +90,7 @@ class Scene:
 
     async def publish(self, *chunks: LogChunk) -> None:
         for chunk in chunks:
-            await self._publisher.publish(chunk, id=chunk.id)
+            await self.publisher.publish(chunk, id=chunk.id)
 
     async def store(self, *chunks: LogChunk, last_number: int | None = None) -> None:
         """Store chunks as log-sink does; with `last_number`, as it does after compaction."""

@@ -122,4 +122,4 @@ class Follower:
     async def _tell(self, kind: Kind, job_id: str) -> None:
         told = await self._jobs[kind].told_at_end(job_id)
         if told is not None:
-            await self._bus.publish(told, id=identity.derive(job_id, "finished"))
+            await self._bus.publish(told, id=identity.derive(job_id, identity.FINISHED))

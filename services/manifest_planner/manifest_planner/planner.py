@@ -117,7 +117,7 @@ class Planner:
         manifest = read(text)
         build = await self._add(build_id, push, text, manifest, origin)
         waits_for = await self._queue.enter(build, cause)
-        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
+        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive(identity.STARTED))
         log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
         if waits_for:
             return Planned("waiting", waits_for, build)
@@ -161,14 +161,14 @@ class Planner:
         reason = lines[0]
         pending = _changed(build, push, PipelineEvent.STARTED)
         finished = _changed(build, push, PipelineEvent.FINISHED, outcome=Outcome.REJECTED, reason=reason)
-        await self._bus.publish(pending, id=cause.derive("started"))
-        await self._bus.publish(finished, id=cause.derive("finished"))
+        await self._bus.publish(pending, id=cause.derive(identity.STARTED))
+        await self._bus.publish(finished, id=cause.derive(identity.FINISHED))
         log.info("build rejected", pipeline=push.repository.pipeline, build=build.id, step=step)
         return Planned("rejected", reason, build)
 
     async def _tell_again(self, build: BuildRow, push: GitPushed, cause: Cause, origin: Origin) -> Planned:
         """Tell what may not have been told before a crash. The job is under way or over, and not requested again."""
-        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive("started"))
+        await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive(identity.STARTED))
         log.info("build was planned before", pipeline=push.repository.pipeline, build=build.id)
         return Planned("started", origin.reason, build)
 

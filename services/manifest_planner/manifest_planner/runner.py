@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import structlog
+from estafette_common.bus import identity
 from estafette_common.bus.messages.events import PipelineEvent
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.messages.message import Cause
@@ -55,10 +56,10 @@ class Runner:
         row = await self._releases.add(replace(new, rejected=wrong[0] if wrong else ""))
         job = Job(kind=Kind.RELEASE, id=row.id, runs=chosen.runs, action=row.action, events=row.events)
         begun = await self._begin(row, job, chosen, cause, wrong=wrong, reason=reason)
-        await self._bus.publish(changed(row, PipelineEvent.STARTED), id=cause.derive("started"))
+        await self._bus.publish(changed(row, PipelineEvent.STARTED), id=cause.derive(identity.STARTED))
         if begun.decision == "rejected":
             ended = changed(row, PipelineEvent.FINISHED, outcome=Outcome.REJECTED)
-            await self._bus.publish(ended, id=cause.derive("finished"))
+            await self._bus.publish(ended, id=cause.derive(identity.FINISHED))
         return begun
 
     async def bot(self, new: NewBot, chosen: Chosen, cause: Cause, *, reason: str) -> Begun:

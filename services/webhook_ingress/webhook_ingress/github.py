@@ -102,7 +102,7 @@ def _translate(kind: str, delivery: str, body: bytes) -> dict[str, Message | Enc
     messages: dict[str, Message | Encoded] = {delivery: GithubEvent(kind=kind, payload=body)}
     try:
         if kind == "push":
-            messages[identity.derive(delivery, "git-push")] = translate(body)
+            messages[identity.derive(delivery, identity.GIT_PUSH)] = translate(body)
         else:
             _JSON_OBJECT.decode(body)
     except NotAPushError as error:
