@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import structlog
+from estafette_common.bus.delivery import PermanentError
 from estafette_common.bus.messages.events import DecisionMade, GitPushed
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.messages.triggers import Fire
@@ -50,7 +51,10 @@ class Actor:
         if circle := firing.loop(fire, most_hops=self._most_hops):
             begun = Begun(decision="ignored", reason=circle)
         else:
-            begun = await self._start(fire, cause)
+            try:
+                begun = await self._start(fire, cause)
+            except PermanentError as error:
+                begun = Begun(decision="ignored", reason=str(error))
         await self._decide(fire, begun, cause)
 
     async def _start(self, fire: Fire, cause: Cause) -> Begun:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.triggers import Fire
-from estafette_common.triggers import documents, event_documents
-from estafette_common.triggers.events import Event, TriggerEvent
+from estafette_common.triggers import docker_policies, documents, event_documents
+from estafette_common.triggers.docker_policies import ImageTag
+from estafette_common.triggers.events import DockerEvent, Event, TriggerEvent
 from estafette_common.triggers.matching import matches
-from estafette_common.triggers.model import Trigger
+from estafette_common.triggers.model import DockerTrigger, Trigger
 
 from manifest_planner.triggers import Candidate
 
@@ -31,6 +32,29 @@ def fired(candidate: Candidate, event: Event, *, event_id: str, hops: int = 0) -
         reason=match.reason,
         hops=hops + 1,
     )
+
+
+def noted(trigger: DockerTrigger, event: DockerEvent, *, fires: bool) -> ImageTag | None:
+    """Return the tag that a docker trigger deals with from now on; None when that does not change.
+
+    Beside what it fired for, that is the first tag it could fire for, and what its tag points to once that is told.
+    """
+    found = ImageTag(event.tag, event.digest)
+    known = event.handled or (ImageTag(trigger.tag) if trigger.tag else None)
+    if fires or (known is None and _is_watched(trigger, found)):
+        return found
+    is_learned = known is not None and known.name == found.name and not known.digest and found.digest
+    return found if is_learned else None
+
+
+def _is_watched(trigger: DockerTrigger, found: ImageTag) -> bool:
+    try:
+        policy = docker_policies.parse(
+            trigger.policy, match_tag=trigger.match_tag, match_pre_release=trigger.match_pre_release
+        )
+    except docker_policies.PolicyError:
+        return False
+    return not policy.why_not_watched(found)
 
 
 def purpose(fire: Fire) -> str:

@@ -1,19 +1,20 @@
 """Events in, firings of triggers out: one message for each, so that none keeps another back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from estafette_common.bus.messages import events as messages
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.messages.triggers import Fire
 from estafette_common.bus.publishing import GroupPublisher
-from estafette_common.triggers.docker_policies import ImageTag
 from estafette_common.triggers.event_documents import KINDS
 from estafette_common.triggers.events import CronEvent, DockerEvent, Event
+from estafette_common.triggers.model import DockerTrigger
 
 from manifest_planner import firing, trigger_events
 from manifest_planner.trigger_keys import Schedule, keys_for
-from manifest_planner.triggers import Triggers
+from manifest_planner.triggers import Candidate, Triggers
 
 
 class Payloads(Protocol):
@@ -69,13 +70,17 @@ class Matcher:
         """Fire what waits for a tag of an image, each compared with the one that it dealt with last."""
         seen = trigger_events.of_image(pushed)
         for candidate in await self._triggers.candidates("docker", keys_for(seen)):
-            known = await self._triggers.watched(candidate)
-            event = DockerEvent(seen.event, seen.image, seen.tag, seen.digest, handled=known)
-            fire = firing.fired(candidate, event, event_id=cause.id)
-            if fire is not None:
-                await self._publish([fire])
-            if fire is not None or known is None:
-                await self._triggers.watch(candidate, ImageTag(seen.tag, seen.digest))
+            if isinstance(candidate.trigger.filter, DockerTrigger):
+                await self._match_image(candidate, candidate.trigger.filter, seen, cause)
+
+    async def _match_image(self, candidate: Candidate, trigger: DockerTrigger, seen: DockerEvent, cause: Cause) -> None:
+        event = replace(seen, handled=await self._triggers.watched(candidate))
+        fire = firing.fired(candidate, event, event_id=cause.id)
+        if fire is not None:
+            await self._publish([fire])
+        tag = firing.noted(trigger, event, fires=fire is not None)
+        if tag is not None:
+            await self._triggers.watch(candidate, tag)
 
     async def _match(self, event: Event, cause: Cause, *, hops: int = 0, due: tuple[Schedule, ...] = ()) -> None:
         if isinstance(event, CronEvent) and not due:

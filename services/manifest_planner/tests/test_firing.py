@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from estafette_common.jobs.plan import Repository
 from estafette_common.manifest.reading import read
+from estafette_common.triggers.docker_policies import ImageTag
 from estafette_common.triggers.events import (
     BitbucketEvent,
     CronEvent,
@@ -18,7 +19,7 @@ from estafette_common.triggers.events import (
     PubSubEvent,
     ReleaseEvent,
 )
-from estafette_common.triggers.model import CronTrigger, Trigger, key_of
+from estafette_common.triggers.model import CronTrigger, DockerTrigger, Trigger, key_of
 from manifest_planner import firing
 from manifest_planner.declared import declared, triggers_of
 from manifest_planner.trigger_keys import Schedule, digest, keys_for, keys_of
@@ -188,3 +189,28 @@ def test_triggers_of_an_archived_pipeline_are_none() -> None:
     manifest = read(f"archived: true\ntriggers: [{{cron: {{schedule: '0 3 * * *'}}}}]\n{STAGES}")
 
     assert declared(manifest, OWN.pipeline).triggers == ()
+
+
+def docker(**changes: Any) -> DockerTrigger:
+    return DockerTrigger(**{"image": "golang", "policy": "minor", **changes})
+
+
+@pytest.mark.parametrize(
+    ("trigger", "event", "fires", "tag"),
+    [
+        (docker(), IMAGE, True, "1.22.1"),
+        (docker(), IMAGE, False, "1.22.1"),
+        (docker(), replace(IMAGE, tag="latest"), False, ""),
+        (docker(policy="broken"), IMAGE, False, ""),
+        (docker(tag="1.23.0"), IMAGE, False, ""),
+        (docker(), replace(IMAGE, handled=ImageTag("1.23.0")), False, ""),
+        (docker(policy="force"), replace(IMAGE, digest="sha256:1", handled=ImageTag("1.22.1")), False, "1.22.1"),
+        (docker(policy="force"), replace(IMAGE, digest="sha256:1", handled=ImageTag("1.22.1", "sha256:1")), False, ""),
+    ],
+)
+def test_a_docker_trigger_notes_what_later_tags_are_compared_with(
+    trigger: DockerTrigger, event: DockerEvent, fires: bool, tag: str
+) -> None:
+    noted = firing.noted(trigger, event, fires=fires)
+
+    assert (noted.name if noted else "") == tag

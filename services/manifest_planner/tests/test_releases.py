@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from estafette_common.bus import identity
 from estafette_common.bus.messages.events import GitPushed, ReleaseChanged
-from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobRequested, JobStarted
+from estafette_common.bus.messages.jobs import (
+    JobCancel,
+    JobDispatched,
+    JobFailedToStart,
+    JobFinished,
+    JobRequested,
+    JobStarted,
+)
 from estafette_common.bus.messages.logs import LogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Message
 from estafette_common.bus.publishing import NotStoredError
@@ -185,6 +192,20 @@ async def test_a_release_that_no_runtime_takes_is_lost_and_says_why(scene: Scene
 
     *_, told = scene.notebook.of(ReleaseChanged)
     assert (told.event, told.outcome, told.reason) == ("finished", "lost", "too large")
+
+
+async def test_a_release_is_canceled_once_nothing_of_it_is_left(scene: Scene) -> None:
+    begun = await scene.launcher().release(WISH, TOOLING, cause("1"))
+    job_id = begun.job_id or ""
+
+    await scene.follower.cancel(Kind.RELEASE, job_id, "robin changed his mind", cause("2"))
+
+    assert [cancel.kind for cancel in scene.notebook.of(JobCancel)] == ["release"]
+    finished = JobFinished(kind=Kind.RELEASE, job_id=job_id, attempt=1, outcome=Outcome.SUCCEEDED, time=NOW)
+    await scene.follower.on_finished(finished, cause("3"))
+    *_, told = scene.notebook.of(ReleaseChanged)
+    assert (told.event, told.outcome) == ("finished", "canceled")
+    assert await scene.live() == ""
 
 
 async def test_the_release_that_ended_last_is_live(scene: Scene) -> None:

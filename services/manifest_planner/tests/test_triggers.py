@@ -318,6 +318,19 @@ async def test_an_event_from_outside_runs_the_bot_that_waits_for_it(
     await scene.until("bots", run["id"], "succeeded")
 
 
+async def test_a_payload_too_large_for_its_message_is_looked_into_where_it_lies(scene: Scene) -> None:
+    await scene.push("shop", f"{STAGES}\nbots: {{tidy: {{triggers: [{{github: {{events: [issues]}}}}], {STAGES}}}}}")
+    payload = {"repository": {"full_name": "acme/shop"}, "issue": {"body": "x" * 1_000_000}}
+    store = await scene.client.jetstream().create_object_store("payloads")
+    await store.put("1", json.dumps(payload).encode())
+
+    await scene.tell(GithubEvent(kind="issues", dataref="payloads/1"))
+
+    [run] = await scene.rows("bots", 1)
+    [event] = (await scene.request(run["id"])).plan.events
+    assert (event["github"]["repository"], event["github"]["payload"]) == ("github.com/acme/shop", "")
+
+
 async def test_an_event_that_comes_again_fires_once(scene: Scene) -> None:
     await scene.push("shop", f"triggers: [{{cron: {{schedule: '0 3 * * *'}}}}]\n{STAGES}")
     tick = CronTicked(time=datetime(2026, 11, 20, 3, 0, tzinfo=UTC))
