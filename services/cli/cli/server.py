@@ -76,6 +76,14 @@ class Api:
         """Return a build, by its id or its revision."""
         return await self._get(f"{_path(pipeline)}/builds/{quote(build_id, safe='')}", {})
 
+    async def decisions(self, pipeline: Repository, revision: str) -> dict[str, Any]:
+        """Return what was decided about a revision, which may be shortened."""
+        return await self._get(f"{_path(pipeline)}/decisions", {"filter[revision]": revision})
+
+    async def delivery(self, delivery: str) -> dict[str, Any]:
+        """Return what the delivery of a webhook led to."""
+        return await self._get(f"/api/deliveries/{quote(delivery, safe='')}", {})
+
     async def log(self, pipeline: Repository, build_id: str) -> list[dict[str, Any]]:
         """Return the steps of the newest log of a build."""
         steps: list[dict[str, Any]] = (await self._get(f"{_path(pipeline)}/builds/{build_id}/logs", {}))["steps"]

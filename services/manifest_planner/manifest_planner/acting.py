@@ -97,6 +97,7 @@ class Actor:
         reason = begun.reason if begun.decision == "started" else f"{begun.reason} (fired by {fire.reason})"
         made = DecisionMade(
             subject_kind="trigger",
+            cause_id=fire.event_id,
             decision=begun.decision,
             reason=reason,
             repository=fire.repository,

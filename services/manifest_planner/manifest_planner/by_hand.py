@@ -37,6 +37,7 @@ class ByHand:
     async def _answer(self, about: str, command: StartRelease | StartBot, begun: Begun, cause: Cause) -> Answer:
         made = DecisionMade(
             subject_kind=about,
+            cause_id=cause.id,
             decision=begun.decision,
             reason=begun.reason,
             repository=command.repository,

@@ -54,6 +54,7 @@ class Canceler:
             return life
         made = DecisionMade(
             subject_kind=kind,
+            cause_id=cause.id,
             decision=decision,
             reason=reason,
             repository=about.repository,

@@ -177,6 +177,7 @@ class Planner:
         build_id = planned.build.id if planned.build else None
         made = DecisionMade(
             subject_kind=about,
+            cause_id=cause.id,
             decision=planned.decision,
             reason=planned.reason,
             repository=push.repository,

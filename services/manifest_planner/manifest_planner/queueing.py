@@ -77,6 +77,7 @@ class Queue:
     async def _decide(self, build: BuildRow, decision: str, reason: str, cause: Cause) -> None:
         made = DecisionMade(
             subject_kind="build",
+            cause_id=cause.id,
             decision=decision,
             reason=reason,
             repository=build.repository,

@@ -106,6 +106,8 @@ class CronTicked(Message):
 
     time: datetime
     """The minute, UTC."""
+    late: int = 0
+    """How many minutes ago that was when it was told: 0, unless cron-sender was away."""
 
 
 class PipelineEvent(StrEnum):
@@ -218,7 +220,9 @@ class DecisionMade(Message):
     SUBJECT: ClassVar = subjects.DECISION_MADE
 
     subject_kind: str
-    """What was decided about: `push`, `trigger`, `release`, `bot`."""
+    """What was decided about: `push`, `trigger`, `command`, `build`, `release`, `bot` or `repository`."""
+    cause_id: str = ""
+    """The `ce-id` of the event or command that was decided on; several decisions may have the same."""
     decision: str
     """`started`, `waiting`, `superseded`, `canceled`, `ignored` or `rejected`"""
     reason: str
