@@ -25,7 +25,7 @@ def listing(page: Page, items: list[dict[str, Any]], query: Query) -> dict[str, 
 
 
 def build(row: Any, *, now: datetime) -> dict[str, Any]:
-    """Return a build; the reference's fields, and `outcome`, `reason` and `attempt` beside them."""
+    """Return a build; the reference's fields, and `outcome`, `reason`, `waitsFor` and `attempt` beside them."""
     manifest = mask(row["manifest"])
     return {
         "id": row["id"],
@@ -52,6 +52,7 @@ def build(row: Any, *, now: datetime) -> dict[str, Any]:
         "organizations": [],
         "outcome": row["outcome"],
         "reason": row["reason"],
+        "waitsFor": row["waits_for"],
         "attempt": row["attempt"],
     }
 

@@ -27,6 +27,8 @@ def details(build: Json) -> Iterator[str]:
     yield f"  duration  {_seconds(build.get('duration'))}, pending {_seconds(build.get('pendingDuration'))}"
     if build.get("reason"):
         yield f"  reason    {build['reason']}"
+    if build.get("waitsFor"):
+        yield f"  pending   {build['waitsFor']}"
 
 
 def status(build: Json) -> str:

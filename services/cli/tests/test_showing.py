@@ -27,6 +27,18 @@ def test_a_build_says_why_it_ended() -> None:
     assert "  reason    its node is gone" in list(showing.details(BUILD))
 
 
+def test_a_pending_build_says_what_it_waits_for() -> None:
+    waiting = {
+        **BUILD,
+        "buildStatus": "pending",
+        "outcome": None,
+        "reason": "",
+        "waitsFor": "waits until 1.0.2 has ended",
+    }
+
+    assert "  pending   waits until 1.0.2 has ended" in list(showing.details(waiting))
+
+
 def test_a_live_log_is_told_line_by_line_with_the_end_of_each_stage() -> None:
     events: list[dict[str, Any]] = [
         {"step": "test", "status": "RUNNING"},

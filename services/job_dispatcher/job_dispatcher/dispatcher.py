@@ -49,7 +49,7 @@ class Dispatcher:
             credential = self._mint.credential(request.plan, now=datetime.now(UTC))
             job = JobSpec(plan=request.plan, key=key, nats_credential=credential, traceparent=traceparent())
             await self._runtime.start(job)
-            if await self._history.is_canceled(kind, job_id):  # while it was started, when it could not hear of it
+            if await self._history.is_canceled(kind, job_id):  # meanwhile; nobody else may have seen it yet
                 await self._runtime.remove(job.name)
                 return
         except RuntimeUnavailableError as error:

@@ -13,8 +13,17 @@ import asyncpg
 import nats
 import pytest
 from aiohttp import web
-from estafette_common.bus.messages.commands import Answer, Cancel, Command, Error, Rebuild, StartBuild
-from estafette_common.bus.messages.jobs import JobRequested
+from estafette_common.bus.messages.commands import (
+    Answer,
+    Cancel,
+    Command,
+    Error,
+    Rebuild,
+    StartBot,
+    StartBuild,
+    StartRelease,
+)
+from estafette_common.bus.messages.jobs import JobGone, JobRequested
 from estafette_common.bus.requesting import Requester
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Repository
@@ -49,6 +58,9 @@ class Scene:
 
     async def ask(self, command: Command, *, id: str = "", within: float = 20) -> Answer:
         return await self._requester.ask(command, id=id or str(uuid4()), within=within)
+
+    async def tell(self, message: JobGone) -> None:
+        await self._requester.jetstream.publish(message.subject, message.encode())
 
     async def builds(self) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.database.fetch("SELECT * FROM builds ORDER BY inserted_at")]
@@ -217,6 +229,30 @@ async def test_a_build_is_canceled_on_command(scene: Scene, repository: GitRepos
     assert (answer.error, answer.status) == (None, "canceling")
 
 
+@pytest.mark.parametrize(
+    ("kind", "table", "start"),
+    [
+        (Kind.RELEASE, "releases", StartRelease(repository=PLACE, target="production")),
+        (Kind.BOT, "bots", StartBot(repository=PLACE, bot="tidy")),
+    ],
+)
+async def test_releases_and_bots_are_canceled_like_builds(
+    scene: Scene, repository: GitRepository, nats_server: NatsServer, kind: Kind, table: str, start: Command
+) -> None:
+    job = "{stages: {run: {image: busybox, commands: [make]}}}"
+    repository.commit({".estafette.yaml": f"{MANIFEST}\nreleases: {{production: {job}}}\nbots: {{tidy: {job}}}\n"})
+    await scene.ask(START)
+    await scene.end_all("succeeded")
+    started = await scene.ask(start)
+    assert started.error is None, started.message
+
+    answer = await scene.ask(Cancel(kind=kind, job_id=started.job_id or "", by="kim"))
+
+    assert (answer.error, answer.status) == (None, "canceling")
+    await scene.tell(JobGone(kind=kind, job_id=started.job_id or "", reason="it was not started"))
+    await eventually(lambda: _has(scene, f"SELECT count(*) FROM {table} WHERE status = 'canceled'"), within=20)
+
+
 async def test_a_rebuild_is_a_job_of_its_own(scene: Scene, repository: GitRepository, nats_server: NatsServer) -> None:
     repository.commit({".estafette.yaml": MANIFEST})
     first = await scene.ask(START)
@@ -229,6 +265,10 @@ async def test_a_rebuild_is_a_job_of_its_own(scene: Scene, repository: GitReposi
     await client.close()
     plan = JobRequested.decode(found.data or b"", {}).plan
     assert (plan.version.version, plan.job_id) == (first.version, again.job_id)
+
+
+async def _has(scene: Scene, count: str) -> bool:
+    return bool(await scene.database.fetchval(count))
 
 
 async def _is_stored(scene: Scene) -> bool:
