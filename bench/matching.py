@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import nats
+from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.events import (
     CronTicked,
     GithubEvent,
@@ -26,8 +26,6 @@ from estafette_common.bus.messages.events import (
     ReleaseChanged,
 )
 from estafette_common.bus.messages.message import Cause
-from estafette_common.bus.publishing import JetStreamPublisher
-from estafette_common.bus.topology import declare
 from estafette_common.database.migrating import migrate
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Status
@@ -37,6 +35,7 @@ from estafette_local.servers import NatsServer, PostgresServer
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.declared import declared
 from manifest_planner.matcher import Matcher
+from manifest_planner.ticks import Ticks
 from manifest_planner.triggers import Triggers
 
 SIZES = (100, 10_000)
@@ -154,10 +153,8 @@ def main(rounds: int) -> None:
 
 async def compare(postgres: PostgresServer, server: NatsServer, rounds: int) -> None:
     """Fill both installations, and measure them in turns."""
-    client = await nats.connect(server.url)
-    await declare(client.jetstream(), [])
-    publisher = JetStreamPublisher(client, source="bench")
-    await publisher.start()
+    bus = Bus(server.url, source="bench")
+    await bus.start()
     matchers: dict[int, Matcher] = {}
     databases = []
     for size in SIZES:
@@ -170,7 +167,7 @@ async def compare(postgres: PostgresServer, server: NatsServer, rounds: int) -> 
         await database.start()
         databases.append(database)
         await fill(database, size)
-        matchers[size] = Matcher(Triggers(database), InMessages(), publisher)
+        matchers[size] = Matcher(Triggers(database), InMessages(), Ticks(bus), bus)
     taken: dict[int, dict[str, list[float]]] = {size: {"events": [], "minutes": []} for size in SIZES}
     for turn in range(5):
         for size, matcher in matchers.items():
@@ -179,7 +176,7 @@ async def compare(postgres: PostgresServer, server: NatsServer, rounds: int) -> 
     report(taken)
     for database in databases:
         await database.stop()
-    await client.close()
+    await bus.stop()
 
 
 def report(taken: dict[int, dict[str, list[float]]]) -> None:

@@ -47,9 +47,8 @@ class Clock(Background):
             if not minutes:
                 return now
             with suppress(NotNextError):  # another replica told it meanwhile
-                await self._bus.publish(
-                    CronTicked(time=minutes[0]), id=f"tick/{minutes[0]:%Y-%m-%dT%H:%M}Z", after=sequence
-                )
+                tick = CronTicked(time=minutes[0], late=len(minutes) - 1)
+                await self._bus.publish(tick, id=f"tick/{tick.time:%Y-%m-%dT%H:%M}Z", after=sequence)
 
     async def _last(self) -> tuple[int, datetime | None]:
         """Return the sequence and the minute of the last tick; (0, nothing) when there is none."""

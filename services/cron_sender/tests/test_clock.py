@@ -60,11 +60,16 @@ async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
     await client.close()
 
 
-async def told(jetstream: JetStreamContext) -> list[datetime]:
-    """Return every minute in the stream, in its order."""
+async def ticks(jetstream: JetStreamContext) -> list[CronTicked]:
+    """Return every tick in the stream, in its order."""
     state = (await jetstream.stream_info("EVENTS")).state
     messages = [await jetstream.get_msg("EVENTS", number) for number in range(1, state.last_seq + 1)]
-    return [CronTicked.decode(message.data or b"", {}).time for message in messages]
+    return [CronTicked.decode(message.data or b"", {}) for message in messages]
+
+
+async def told(jetstream: JetStreamContext) -> list[datetime]:
+    """Return every minute in the stream, in its order."""
+    return [tick.time for tick in await ticks(jetstream)]
 
 
 def minutes(first: int, last: int) -> list[datetime]:
@@ -91,6 +96,15 @@ async def test_replicas_that_wake_together_after_an_outage_tell_each_missed_minu
     await replicas.tell()
 
     assert await told(jetstream) == minutes(0, 45)
+
+
+async def test_a_missed_minute_says_how_late_it_is(replicas: Replicas, jetstream: JetStreamContext) -> None:
+    await replicas.tell()
+    replicas.time = NOON + timedelta(minutes=3, seconds=10)
+
+    await replicas.tell()
+
+    assert [tick.late for tick in await ticks(jetstream)] == [0, 2, 1, 0]
 
 
 async def test_a_restart_within_a_minute_tells_nothing_twice(replicas: Replicas, jetstream: JetStreamContext) -> None:

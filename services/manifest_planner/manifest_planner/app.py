@@ -58,6 +58,7 @@ from manifest_planner.requests import Requests
 from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
+from manifest_planner.ticks import Ticks
 from manifest_planner.triggers import Triggers
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
@@ -138,7 +139,7 @@ def create_app(settings: Settings) -> web.Application:
     bus.consume(Consumer(durable="planner-queue", message=PipelineChanged, backoff=PATIENCE), queue.on_changed)
     _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
-    _match(bus, Matcher(Triggers(database), Payloads(bus), bus))
+    _match(bus, Matcher(Triggers(database), Payloads(bus), Ticks(bus), bus))
     return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
 
 

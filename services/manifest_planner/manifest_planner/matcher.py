@@ -25,12 +25,21 @@ class Payloads(Protocol):
         ...
 
 
+class Ticks(Protocol):
+    """What is known of the minutes that were told."""
+
+    async def late(self, tick: messages.CronTicked, cause: Cause) -> int:
+        """Return how many minutes a tick comes late."""
+        ...
+
+
 class Matcher:
     """Finds what events fire. Only triggers that the index gives for an event are looked at."""
 
-    def __init__(self, triggers: Triggers, payloads: Payloads, bus: GroupPublisher) -> None:
+    def __init__(self, triggers: Triggers, payloads: Payloads, ticks: Ticks, bus: GroupPublisher) -> None:
         self._triggers = triggers
         self._payloads = payloads
+        self._ticks = ticks
         self._bus = bus
 
     async def on_push(self, push: messages.GitPushed, cause: Cause) -> None:
@@ -49,7 +58,7 @@ class Matcher:
 
     async def on_tick(self, tick: messages.CronTicked, cause: Cause) -> None:
         """Fire what waits for a minute."""
-        event = trigger_events.of_tick(tick)
+        event = trigger_events.of_tick(tick, late=await self._ticks.late(tick, cause))
         due = tuple(each for each in await self._triggers.schedules() if each.is_due(event))
         await self._match(event, cause, due=due)
 

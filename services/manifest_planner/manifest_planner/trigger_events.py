@@ -62,9 +62,9 @@ def of_release(release: messages.ReleaseChanged) -> ReleaseEvent:
     )
 
 
-def of_tick(tick: messages.CronTicked) -> CronEvent:
-    """Return a minute."""
-    return CronEvent(time=tick.time)
+def of_tick(tick: messages.CronTicked, *, late: int) -> CronEvent:
+    """Return a minute, and how many it comes late."""
+    return CronEvent(time=tick.time, late=late)
 
 
 def of_image(pushed: messages.RegistryPushed) -> DockerEvent:
