@@ -103,8 +103,8 @@ def create_app(settings: Settings) -> web.Application:
     requests = Requests(builds, memories, sealer, bus, server=server)
     queue = Queue(Admissions(database, limits), builds, requests, canceler, decisions, bus)
     rules = Rules(Policy(settings.concurrency_policy), limits)
-    planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules)
-    launcher = Launcher(Chooser(history, releases), builds, releases, bots, runner)
+    planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules, control=config.control)
+    launcher = Launcher(Chooser(history, releases, config.control), builds, releases, bots, runner)
     actor = Actor(
         planner,
         launcher,

@@ -49,7 +49,7 @@ class ByHand:
         await self._decisions.add(made, cause)
         await self._bus.publish(made, id=cause.derive("decision"))
         return Answer(
-            error=None if begun.decision == "started" else Error.INVALID,
+            error=_error(begun),
             message=begun.reason,
             kind=begun.kind,
             job_id=begun.job_id,
@@ -62,6 +62,12 @@ def _wish(command: StartRelease | StartBot, what: str) -> Wish:
     event = event_documents.write(TriggerEvent(ManualEvent(user_id=command.by)))
     reason = f"{what} by {command.by}" if command.by else what
     return Wish(repository=command.repository, event=event, reason=reason, by_hand=True)
+
+
+def _error(begun: Begun) -> Error | None:
+    if begun.decision == "started":
+        return None
+    return Error.REFUSED if begun.decision == "refused" else Error.INVALID
 
 
 def _status(begun: Begun) -> Status | None:

@@ -11,8 +11,9 @@ from estafette_common.manifest.reading import parse
 from estafette_common.triggers.model import ReleaseAction, RunAction
 
 from manifest_planner import releasing
+from manifest_planner.control import EVERYTHING, Control, why_not_released
 from manifest_planner.history import History
-from manifest_planner.planning import BuildRow, Ignored
+from manifest_planner.planning import BuildRow, Ignored, Refused
 from manifest_planner.releases import Releases
 
 
@@ -28,9 +29,10 @@ class Chosen:
 class Chooser:
     """Asks for what is known, and lets `releasing` decide on it."""
 
-    def __init__(self, history: History, releases: Releases) -> None:
+    def __init__(self, history: History, releases: Releases, control: Control = EVERYTHING) -> None:
         self._history = history
         self._releases = releases
+        self._control = control
 
     async def release(
         self, repository: Repository, wanted: ReleaseAction, event: Mapping[str, Any], *, by_hand: bool = False
@@ -45,7 +47,11 @@ class Chooser:
         build = await self._of(repository, version, even_unfinished=wanted.version == releasing.SAME)
         if build is None:
             return Ignored(f"no build of version {version} has succeeded")
-        return release_of(build, wanted.target, wanted.action, by_hand=by_hand)
+        chosen = release_of(build, wanted.target, wanted.action, by_hand=by_hand)
+        if isinstance(chosen, Chosen) and isinstance(chosen.runs, Release):
+            refusal = why_not_released(self._control, repository, build.branch, chosen.runs)
+            return Refused(refusal) if refusal else chosen
+        return chosen
 
     async def bot(self, repository: Repository, wanted: RunAction) -> Chosen | Ignored:
         """Return what a bot runs on, or why it does not: its branch where that has builds, else the newest build."""

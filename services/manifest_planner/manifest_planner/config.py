@@ -19,9 +19,11 @@ from estafette_common.manifest.yaml import compose
 from estafette_common.triggers import patterns
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
+from manifest_planner.control import EVERYTHING, Control, ControlError
+from manifest_planner.control import read as read_control
+
 ELSEWHERE = (
     "auth",
-    "buildControl",
     "catalog",
     "database",
     "integrations",
@@ -31,7 +33,7 @@ ELSEWHERE = (
 )
 """Sections of the reference's file that are set otherwise here, or not at all."""
 
-SECTIONS = ("apiServer", "credentials", "trustedImages", "clearDefaultTrustedImages", *ELSEWHERE)
+SECTIONS = ("apiServer", "credentials", "trustedImages", "clearDefaultTrustedImages", "buildControl", *ELSEWHERE)
 
 ENGINES = "dockerConfigPerOperatingSystem"
 """Of `apiServer`, whose other parts are set otherwise here."""
@@ -81,12 +83,14 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """What a server knows of credentials and images. Secrets are sealed."""
+    """What a server knows of credentials and images, and what it lets be built. Secrets are sealed."""
 
     credentials: tuple[Credential, ...] = ()
     trusted_images: tuple[TrustedImage, ...] = ()
     own_engine: OwnEngine | None = None
     """Of each job; none for that of its builder's machine."""
+    control: Control = EVERYTHING
+    """What may be built and released."""
 
 
 NOTHING_TRUSTED = ServerConfig()
@@ -140,7 +144,15 @@ class _Reader:
             images += [image for image in BY_DEFAULT if image.path not in known]
         credentials = [self._credential(item, path) for path, item in self._items(fields, "credentials")]
         own_engine = self._own_engine(fields["apiServer"]) if "apiServer" in fields else None
-        return ServerConfig(tuple(credentials), tuple(images), own_engine)
+        control = self._control(fields["buildControl"]) if "buildControl" in fields else EVERYTHING
+        return ServerConfig(tuple(credentials), tuple(images), own_engine, control)
+
+    def _control(self, node: Node) -> Control:
+        try:
+            return read_control(self._tree(node, "buildControl"))
+        except ControlError as error:
+            self._findings.error("build-control", "buildControl", str(error), at=node.start_mark)
+            return EVERYTHING
 
     def _own_engine(self, node: Node) -> OwnEngine | None:
         """Return what is said about the engine of Linux, if that is one for each job."""

@@ -11,7 +11,7 @@ from estafette_common.triggers.model import ReleaseAction, RunAction
 from manifest_planner.bots import Bots, NewBot
 from manifest_planner.builds import Builds
 from manifest_planner.choosing import Chooser, Chosen, bot_of, release_of
-from manifest_planner.planning import Ignored
+from manifest_planner.planning import Ignored, Refused
 from manifest_planner.releases import NewRelease, Releases
 from manifest_planner.runner import Begun, Runner
 
@@ -47,7 +47,7 @@ class Launcher:
             wish.repository, wanted, wish.event, by_hand=wish.by_hand
         )
         if isinstance(chosen, Ignored):
-            return Begun(decision="ignored", reason=chosen.reason)
+            return Begun(decision="refused" if isinstance(chosen, Refused) else "ignored", reason=chosen.reason)
         new = NewRelease(
             id=release_id,
             repository=wish.repository,

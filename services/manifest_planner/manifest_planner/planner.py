@@ -16,6 +16,7 @@ from estafette_common.manifest.reading import check, read
 from manifest_planner import planning
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.concurrency import Rules
+from manifest_planner.control import EVERYTHING, Control, why_not_built
 from manifest_planner.decisions import Decisions
 from manifest_planner.declared import declared
 from manifest_planner.planning import BuildRow, Origin
@@ -43,7 +44,7 @@ class Manifests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What became of the wish for a build: `started`, `waiting`, `ignored` or `rejected`, and why."""
+    """What became of the wish for a build: `started`, `waiting`, `ignored`, `refused` or `rejected`, and why."""
 
     decision: str
     reason: str
@@ -63,6 +64,7 @@ class Planner:
         bus: Publisher,
         *,
         rules: Rules,
+        control: Control = EVERYTHING,
     ) -> None:
         self._manifests = manifests
         self._builds = builds
@@ -71,6 +73,7 @@ class Planner:
         self._queue = queue
         self._bus = bus
         self._rules = rules
+        self._control = control
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
@@ -87,6 +90,8 @@ class Planner:
             return await self._again(known, push, cause, origin)
         if ignored := planning.ignored_before_reading(push):
             return Planned("ignored", ignored.reason)
+        if refusal := why_not_built(self._control, push.repository):
+            return Planned("refused", refusal)
         text = text if text is not None else await self._manifests.read(push)
         if text is None:
             return Planned("ignored", planning.no_manifest(push).reason)

@@ -33,6 +33,11 @@ class Ignored:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Refused(Ignored):
+    """There is no build or release, for the server's configuration lets there be none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """What a build is started by."""

@@ -28,7 +28,7 @@ VALIDATE_SECRETS = "validate-secrets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """What became of the wish for a build, release or bot: `started`, `ignored` or `rejected`, and why."""
+    """What became of the wish for a build, release or bot: `started`, `ignored`, `refused` or `rejected`, and why."""
 
     decision: str
     reason: str

@@ -29,6 +29,8 @@ from estafette_common.triggers.model import ReleaseAction, RunAction
 from manifest_planner.bots import Bots
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.choosing import Chooser
+from manifest_planner.control import EVERYTHING, Control
+from manifest_planner.control import read as read_control
 from manifest_planner.follower import Follower, Jobs
 from manifest_planner.history import History
 from manifest_planner.launching import Launcher, Wish
@@ -78,12 +80,12 @@ class Scene:
         jobs: dict[Kind, Jobs] = {Kind.BUILD: self.builds, Kind.RELEASE: self.releases, Kind.BOT: self.bots}
         self.follower = Follower(jobs, self.notebook)
 
-    def launcher(self, notebook: Notebook | None = None) -> Launcher:
+    def launcher(self, notebook: Notebook | None = None, *, control: Control = EVERYTHING) -> Launcher:
         """Return a planner's part that begins releases and bots."""
         server = Server(url="", clone_url="https://{source}")
         memories = Memories(self.database)
         runner = Runner(self.releases, self.bots, memories, self.sealer, notebook or self.notebook, server=server)
-        chooser = Chooser(History(self.database), self.releases)
+        chooser = Chooser(History(self.database), self.releases, control)
         return Launcher(chooser, self.builds, self.releases, self.bots, runner)
 
     async def built(self, id: str, *, manifest: str = MANIFEST) -> None:
@@ -253,6 +255,16 @@ async def test_a_version_that_failed_cannot_be_released(scene: Scene) -> None:
     begun = await scene.launcher().release(WISH, ReleaseAction("tooling", "", "2"), cause("1"))
 
     assert (begun.decision, begun.reason) == ("ignored", "no build of version 2 has succeeded")
+
+
+async def test_a_release_that_the_server_does_not_let_be_is_refused(scene: Scene) -> None:
+    control = read_control({"release": {"repositories": {"*": {"allowed": ["release"]}}, "restrictedClusters": [".*"]}})
+
+    begun = await scene.launcher(control=control).release(WISH, TOOLING, cause("1"))
+
+    assert (begun.decision, begun.job_id) == ("refused", None)
+    assert begun.reason == "branch main of github.com/acme/shop is not allowed to be released to tooling"
+    assert scene.notebook.told == {}
 
 
 async def test_same_releases_the_newest_build_even_before_it_ends(scene: Scene) -> None:

@@ -169,7 +169,10 @@ def place(name: str) -> Repository:
 
 @pytest.fixture
 async def scene(nats_server: NatsServer, database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    config = tmp_path / "config.yaml"
+    config.write_text("buildControl: {github: {blocked: [acme/blocked]}}")
     settings = Settings(
+        config_file=config,
         nats_url=nats_server.url,
         database_url=database_url,
         secret_key=base64.b64encode(os.urandom(32)).decode(),
@@ -356,6 +359,17 @@ async def test_a_trigger_whose_branch_is_not_there_is_decided_against_and_says_s
     decision = await scene.decision(told)
     assert decision["decision"] == "ignored"
     assert "there is no branch gone" in decision["reason"]
+
+
+async def test_a_repository_that_is_blocked_is_not_built_and_the_decision_says_so(scene: Scene) -> None:
+    revision = scene.repository("blocked").commit({".estafette.yaml": STAGES})
+
+    await scene.tell(GitPushed(repository=place("blocked"), ref="refs/heads/main", revision=revision))
+
+    [decision] = await eventually(lambda: scene.told(DecisionMade))
+    assert (decision.decision, decision.job_id) == ("refused", None)
+    assert "github.com/acme/blocked is blocked" in decision.reason
+    assert await scene.count("builds") == 0
 
 
 async def test_triggers_in_a_circle_end(scene: Scene) -> None:
