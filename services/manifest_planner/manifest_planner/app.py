@@ -100,8 +100,8 @@ def create_app(settings: Settings) -> web.Application:
     jobs: dict[Kind, Jobs] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
     follower = Follower(jobs, bus)
     canceler = Canceler(jobs, follower, decisions, bus)
-    requests = Requests(builds, memories, sealer, bus, server=server)
-    queue = Queue(Admissions(database, limits), builds, requests, canceler, decisions, bus)
+    requests = Requests(memories, sealer, bus, server=server)
+    queue = Queue(Admissions(database, limits), builds, requests, decisions, bus)
     rules = Rules(Policy(settings.concurrency_policy), limits)
     planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules, control=config.control)
     launcher = Launcher(Chooser(history, releases, config.control), builds, releases, bots, runner)

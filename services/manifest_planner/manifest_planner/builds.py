@@ -126,6 +126,7 @@ async def _counter(db: asyncpg.Connection, new: NewBuild, key: tuple[str, str, s
     obstacle = await db.fetchrow(HINDERS, *key, new.repeats.version)
     if obstacle is not None:
         raise RefusedError(f"build {obstacle['id']} of version {new.repeats.version} is {obstacle['status']}")
+    await db.execute(SHOW_REPEATED, *key, new.id, new.repeats.counter)
     return new.repeats.counter
 
 
@@ -198,6 +199,10 @@ LAST_OF_VERSION = """
 LAST_INSTALLATION = """
     SELECT installation FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND installation IS NOT NULL
     ORDER BY inserted_at DESC LIMIT 1
+"""
+
+SHOW_REPEATED = """
+    UPDATE pipelines SET last_build_id = $4 WHERE source = $1 AND owner = $2 AND name = $3 AND last_counter = $5
 """
 
 REQUESTED = "UPDATE builds SET requested_at = now() WHERE id = $1 AND requested_at IS NULL"

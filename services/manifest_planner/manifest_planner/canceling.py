@@ -27,11 +27,9 @@ class Canceler:
 
     async def on_cancel(self, command: Cancel, cause: Cause) -> Answer:
         """Cancel what did not end yet. Asked again, it answers the same."""
-        by = f"canceled by {command.by}" if command.by else "canceled"
-        reason = f"{by}: {command.reason}" if command.reason else by
         kind, job_id = command.kind, command.job_id
         about = await self._jobs[kind].about(job_id) if kind in self._jobs else None
-        life = await self.cancel(kind, job_id, about, reason, cause) if about else None
+        life = await self._cancel(command, about, cause) if about else None
         if about is None or life is None:
             return Answer(error=Error.NOT_FOUND, message=f"there is no {kind} {job_id}")
         place = {"kind": kind, "job_id": job_id, "status": life.status, "version": about.version}
@@ -39,23 +37,15 @@ class Canceler:
             return Answer.model_validate(place)
         return Answer.model_validate({**place, "error": Error.REFUSED, "message": f"the {kind} {life.status} already"})
 
-    async def supersede(self, build_id: str, reason: str, cause: Cause) -> None:
-        """Let a build end whose place a newer one takes."""
-        about = await self._jobs[Kind.BUILD].about(build_id)
-        if about is not None:
-            await self.cancel(Kind.BUILD, build_id, about, reason, cause, decision="superseded")
-
-    async def cancel(
-        self, kind: Kind, job_id: str, about: About, reason: str, cause: Cause, *, decision: str = "canceled"
-    ) -> Life | None:
+    async def _cancel(self, command: Cancel, about: About, cause: Cause) -> Life | None:
         """Let a job end; returns it as it is then, or nothing where there is none."""
+        kind, job_id, reason = command.kind, command.job_id, _reason(command)
         life = await self._follower.cancel(kind, job_id, reason, cause)
         if life is None or life.reason != reason or life.status not in {Status.CANCELING, Status.CANCELED}:
             return life
         made = DecisionMade(
             subject_kind=kind,
-            cause_id=cause.id,
-            decision=decision,
+            decision="superseded" if command.superseded else "canceled",
             reason=reason,
             repository=about.repository,
             ref=f"refs/heads/{about.branch}" if about.branch else "",
@@ -63,8 +53,14 @@ class Canceler:
             job_kind=kind,
             job_id=job_id,
         )
-        purpose = f"cancel/{job_id}"
-        await self._decisions.add(made, cause, purpose=purpose)
-        await self._bus.publish(made, id=cause.derive(purpose))
-        log.info("canceled", kind=kind, job=job_id, status=life.status, reason=reason)
+        await self._decisions.add(made, cause)
+        await self._bus.publish(made, id=cause.derive("decision"))
+        log.info(made.decision, kind=kind, job=job_id, status=life.status, reason=reason)
         return life
+
+
+def _reason(command: Cancel) -> str:
+    if command.superseded:
+        return command.reason
+    by = f"canceled by {command.by}" if command.by else "canceled"
+    return f"{by}: {command.reason}" if command.reason else by

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
+from estafette_common.bus import identity
+from estafette_common.bus.messages.commands import Cancel
 from estafette_common.bus.messages.events import DecisionMade, PipelineChanged, PipelineEvent
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
@@ -13,7 +15,6 @@ from estafette_common.service import Background
 
 from manifest_planner.admissions import Admissions
 from manifest_planner.builds import Builds
-from manifest_planner.canceling import Canceler
 from manifest_planner.decisions import Decisions
 from manifest_planner.planning import BuildRow
 from manifest_planner.requests import Requests
@@ -29,14 +30,12 @@ class Queue:
         admissions: Admissions,
         builds: Builds,
         requests: Requests,
-        canceler: Canceler,
         decisions: Decisions,
         bus: Publisher,
     ) -> None:
         self._admissions = admissions
         self._builds = builds
         self._requests = requests
-        self._canceler = canceler
         self._decisions = decisions
         self._bus = bus
 
@@ -64,7 +63,8 @@ class Queue:
         """Do what is decided; return what each build of the group waits for, by its id."""
         settled = await self._admissions.settle(group)
         for superseded in settled.supersede:
-            await self._canceler.supersede(superseded.id, superseded.reason, cause)
+            cancel = Cancel(kind=Kind.BUILD, job_id=superseded.id, reason=superseded.reason, superseded=True)
+            await self._bus.publish(cancel, id=identity.derive(superseded.id, "supersede"))
         for build_id in settled.request:
             build = await self._builds.get(build_id)
             if build is None:
@@ -72,6 +72,7 @@ class Queue:
             await self._requests.request(build)
             if build_id != entered:
                 await self._decide(build, "started", "what it waited for has ended", cause)
+            await self._builds.requested(build_id)
         return settled.waiting
 
     async def _decide(self, build: BuildRow, decision: str, reason: str, cause: Cause) -> None:

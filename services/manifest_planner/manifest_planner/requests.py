@@ -7,7 +7,6 @@ from estafette_common.jobs.lifecycle import Kind
 from estafette_common.manifest.reading import check, parse
 
 from manifest_planner import planning
-from manifest_planner.builds import Builds
 from manifest_planner.declared import triggers_of
 from manifest_planner.memories import Memories
 from manifest_planner.planning import BuildRow, Server
@@ -17,8 +16,7 @@ from manifest_planner.sealing import Sealer
 class Requests:
     """Asks for the jobs of builds. All that is needed is stored with the build."""
 
-    def __init__(self, builds: Builds, memories: Memories, sealer: Sealer, bus: Publisher, *, server: Server) -> None:
-        self._builds = builds
+    def __init__(self, memories: Memories, sealer: Sealer, bus: Publisher, *, server: Server) -> None:
         self._memories = memories
         self._sealer = sealer
         self._bus = bus
@@ -34,5 +32,3 @@ class Requests:
         sealed, key = self._sealer.seal(plan)
         requested = JobRequested(kind=Kind.BUILD, job_id=build.id, plan=sealed, sealed_key=key)
         await self._bus.publish(requested, id=identity.derive(build.id, "job-requested"))
-        if build.concurrency_group:
-            await self._builds.requested(build.id)

@@ -185,7 +185,8 @@ async def test_a_rebuild_has_the_version_of_what_it_repeats(
     assert (new["id"], new["rebuild_of"]) == (again.job_id, old["id"])
     for same in ("revision", "manifest", "counter", "branch"):
         assert new[same] == old[same]
-    assert await scene.database.fetchval("SELECT last_counter FROM pipelines") == 1
+    [pipeline] = await scene.database.fetch("SELECT last_counter, last_build_id FROM pipelines")
+    assert (pipeline["last_counter"], pipeline["last_build_id"]) == (1, new["id"])
 
 
 @pytest.mark.parametrize("now", ["pending", "running", "canceling", "succeeded"])

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from estafette_common.bus.messages.events import DecisionMade, GitPushed, PipelineChanged
+from estafette_common.bus.messages.commands import Cancel
+from estafette_common.bus.messages.events import DecisionMade, GitPushed, PipelineChanged, PipelineEvent
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.messages.logs import LogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Message
@@ -14,14 +16,11 @@ from estafette_common.bus.publishing import NotStoredError
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
 from estafette_common.github.settings import GithubSettings
-from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Repository
 from manifest_planner.admissions import Admissions
 from manifest_planner.builds import Builds
-from manifest_planner.canceling import Canceler
 from manifest_planner.concurrency import Limits, Rules
 from manifest_planner.decisions import Decisions
-from manifest_planner.follower import Follower, Jobs
 from manifest_planner.memories import Memories
 from manifest_planner.planner import Planner
 from manifest_planner.planning import Server
@@ -77,12 +76,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def planner(database: Database, shelf: Shelf, notebook: Notebook) -> Planner:
     sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
     builds, decisions = Builds(database), Decisions(database)
+    return Planner(shelf, builds, decisions, sealer, queue(database, notebook), notebook, rules=Rules())
+
+
+def queue(database: Database, notebook: Notebook) -> Queue:
+    sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
+    builds, decisions = Builds(database), Decisions(database)
     server = Server(url="", clone_url="https://{source}")
-    requests = Requests(builds, Memories(database), sealer, notebook, server=server)
-    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds}
-    canceler = Canceler(jobs, Follower(jobs, notebook), decisions, notebook)
-    queue = Queue(Admissions(database, Limits()), builds, requests, canceler, decisions, notebook)
-    return Planner(shelf, builds, decisions, sealer, queue, notebook, rules=Rules())
+    requests = Requests(Memories(database), sealer, notebook, server=server)
+    return Queue(Admissions(database, Limits()), builds, requests, decisions, notebook)
 
 
 async def die_after(messages: int, database: Database, shelf: Shelf) -> None:
@@ -127,3 +129,42 @@ async def test_a_stored_build_decides_even_when_its_manifest_cannot_be_read_any_
     await planner(database, shelf, notebook).on_push(PUSH, CAUSE)
 
     assert len(notebook.of(JobRequested)) == 1
+
+
+def of_policy(policy: str) -> Shelf:
+    return Shelf(f"concurrency: {{policy: {policy}}}\n{VALID}")
+
+
+@pytest.mark.parametrize("messages", range(3))
+async def test_what_is_superseded_is_canceled_wherever_the_planner_dies(database: Database, messages: int) -> None:
+    shelf, notebook = of_policy("cancel-superseded"), Notebook()
+    await planner(database, shelf, Notebook()).on_push(PUSH, replace(CAUSE, id="0"))
+    [first] = await database.pool.fetch("SELECT id FROM builds")
+    await die_after(messages, database, shelf)
+
+    await planner(database, shelf, notebook).on_push(PUSH, CAUSE)
+
+    assert [command.job_id for command in notebook.of(Cancel)] == [first["id"]]
+    assert [made.decision for made in notebook.of(DecisionMade)] == ["waiting"]
+    assert notebook.of(JobRequested) == []
+
+
+@pytest.mark.parametrize("messages", range(2))
+async def test_a_build_that_waited_is_requested_wherever_the_planner_dies(database: Database, messages: int) -> None:
+    shelf, notebook = of_policy("queue-all"), Notebook()
+    for cause in ("0", "1"):
+        await planner(database, shelf, notebook).on_push(PUSH, replace(CAUSE, id=cause))
+    [started, waiting] = notebook.of(PipelineChanged)
+    assert [each.job_id for each in notebook.of(JobRequested)] == [started.build_id]
+    await database.pool.execute("UPDATE builds SET status = 'failed', outcome = 'lost' WHERE id = $1", started.build_id)
+    ended = started.model_copy(update={"event": PipelineEvent.FINISHED})
+    told, broken = Notebook(), Notebook(lasts=messages)
+    with pytest.raises(NotStoredError):
+        await queue(database, broken).on_changed(ended, replace(CAUSE, id="2"))
+
+    await queue(database, told).on_changed(ended, replace(CAUSE, id="2"))
+    await queue(database, told).look()
+
+    requested = {each.job_id for each in (*broken.of(JobRequested), *told.of(JobRequested))}
+    assert requested == {waiting.build_id}
+    assert [made.decision for made in told.of(DecisionMade)] == ["started"]

@@ -163,13 +163,13 @@ async def test_of_those_that_wait_only_the_latest_is_built(start: Start) -> None
     await scene.end(first)
 
     await eventually(lambda: _equal(scene.requested, [first, third]))
-    assert await scene.decisions(second) == ["waiting", "superseded"]
+    await eventually(lambda: _equal(lambda: scene.decisions(second), ["waiting", "superseded"]))
 
 
 async def test_a_newer_build_begins_when_those_that_it_supersedes_are_gone(start: Start) -> None:
     scene = await start()
     first, second = [await scene.push("{policy: cancel-superseded}") for _ in range(2)]
-    assert await scene.statuses() == {first: "canceling", second: "pending"}
+    await eventually(lambda: _equal(scene.statuses, {first: "canceling", second: "pending"}))
     assert await scene.requested() == [first]
 
     await scene.end(first, Outcome.CANCELED)

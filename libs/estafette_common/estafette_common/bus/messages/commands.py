@@ -55,6 +55,8 @@ class Cancel(Command):
     job_id: str
     reason: str = ""
     """For people."""
+    superseded: bool = False
+    """Whether a newer job takes its place; nobody asked for its end."""
 
 
 class StartRelease(Command):
