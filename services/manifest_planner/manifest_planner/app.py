@@ -42,6 +42,7 @@ from manifest_planner.commands_build import BuildsByHand
 from manifest_planner.concurrency import Limits, Rules
 from manifest_planner.config import load
 from manifest_planner.decisions import Decisions
+from manifest_planner.figuring import Figures
 from manifest_planner.follower import Follower, Jobs
 from manifest_planner.git import GitManifests
 from manifest_planner.github import GithubManifests
@@ -139,8 +140,17 @@ def create_app(settings: Settings) -> web.Application:
     bus.consume(Consumer(durable="planner-queue", message=PipelineChanged, backoff=PATIENCE), queue.on_changed)
     _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
+    _figure(bus, Figures(database))
     _match(bus, Matcher(Triggers(database), Payloads(bus), Ticks(bus), bus))
     return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
+
+
+def _figure(bus: Bus, figures: Figures) -> None:
+    """Keep what is typical of each pipeline."""
+    bus.consume(Consumer(durable="planner-figures-build", message=PipelineChanged, backoff=PATIENCE), figures.on_build)
+    bus.consume(
+        Consumer(durable="planner-figures-release", message=ReleaseChanged, backoff=PATIENCE), figures.on_release
+    )
 
 
 def _match(bus: Bus, matcher: Matcher) -> None:

@@ -307,3 +307,15 @@ async def test_a_revision_that_cannot_be_fetched_is_not_taken_for_one_without_a_
 
     await eventually(is_settled_or_repeated)
     assert await scene.rows("decisions") == []
+
+
+async def test_who_committed_is_known_of_the_pipeline(scene: Scene, repository: GitRepository) -> None:
+    author = Person(name="Kim", email="kim@example.com")
+    revision = repository.commit({".estafette.yaml": MANIFEST})
+
+    await scene.push(repository, revision, commits=(Commit(message="more", author=author),))
+
+    async def is_known() -> bool:
+        return "kim@example.com" in (await scene.rows("pipelines"))[0]["recent_committers"]
+
+    await eventually(is_known, within=20)
