@@ -1,8 +1,10 @@
 """Asking over the bus: a command is stored, and its answer comes to an inbox of the one who asks."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -50,7 +52,8 @@ class Requester:
         except TimeoutError:
             raise NoAnswerError(f"no answer within {within:g} s") from None
         finally:
-            await subscription.unsubscribe()
+            with suppress(nats.errors.Error):  # a connection that is closed has no subscriptions
+                await subscription.unsubscribe()
 
     async def _send(self, command: Command, id: str) -> None:
         """Store a command without a `Nats-Msg-Id`: the stream would drop one that is asked again, and its answer."""
