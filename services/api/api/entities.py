@@ -1,6 +1,6 @@
 """Rows as the JSON of the reference's API: camelCase names, durations in nanoseconds. Pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -11,6 +11,12 @@ from api.pipelines import Page
 from api.queries import Query
 
 NANOSECONDS = 1_000_000_000
+
+MICROSECOND = 1_000
+"""In nanoseconds."""
+
+RECENT = timedelta(days=7)
+"""How long the reference counts somebody as recent."""
 
 
 def listing(page: Page, items: list[dict[str, Any]], query: Query) -> dict[str, Any]:
@@ -37,11 +43,11 @@ def build(row: Any, *, now: datetime) -> dict[str, Any]:
         "buildVersion": row["version"],
         "buildStatus": row["status"],
         "labels": row["labels"],
-        "releaseTargets": [],
+        "releaseTargets": row["release_targets"],
         "manifest": manifest,
         "manifestWithDefaults": manifest,
         "commits": row["commits"],
-        "triggers": [],
+        "triggers": row["triggers"],
         "triggerEvents": row["trigger_events"],
         "insertedAt": _time(row["inserted_at"]),
         "startedAt": _time(row["started_at"]),
@@ -62,11 +68,20 @@ def pipeline(row: Any, *, now: datetime) -> dict[str, Any]:
     newest = build(row, now=now)
     return {
         **newest,
-        "archived": False,
+        "archived": row["archived"],
         "lastUpdatedAt": newest["updatedAt"],
-        "recentCommitters": [],
-        "recentReleasers": [],
+        "recentCommitters": _recent(row["recent_committers"], now),
+        "recentReleasers": _recent(row["recent_releasers"], now),
+        "extraInfo": {
+            "medianPendingDuration": (row["median_pending"] or 0) * MICROSECOND,
+            "medianDuration": (row["median_duration"] or 0) * MICROSECOND,
+        },
     }
+
+
+def _recent(seen: list[dict[str, str]], now: datetime) -> list[str]:
+    """Return the addresses of those who were there within the last week."""
+    return [each["email"] for each in seen if datetime.fromisoformat(each["at"]) > now - RECENT]
 
 
 def _duration(row: Any, now: datetime) -> int:

@@ -28,7 +28,7 @@ class Pipelines:
 
     async def pipelines(self, query: Query) -> Page:
         """Return the newest build of each pipeline."""
-        return await self._page(PIPELINES, query)
+        return await self._page(PIPELINES, query, columns=OF_PIPELINE)
 
     async def pipeline(self, source: str, owner: str, name: str) -> Any | None:
         """Return the newest build of a pipeline, or nothing."""
@@ -47,7 +47,7 @@ class Pipelines:
         """Return whether a build came to its end."""
         return await self._database.pool.fetchval("SELECT status FROM builds WHERE id = $1", build_id) in FINAL
 
-    async def _page(self, source: str, query: Query, *values: Any) -> Page:
+    async def _page(self, source: str, query: Query, *values: Any, columns: str = "b.*") -> Page:
         arguments = [*values, list(query.statuses), list(query.branches), f"%{_escaped(query.search)}%", query.since]
         first = len(values) + 1
         where = f"""
@@ -58,7 +58,7 @@ class Pipelines:
         """
         total = await self._database.pool.fetchval(f"SELECT count(*) {source} AND {where}", *arguments)
         rows = await self._database.pool.fetch(
-            f"SELECT b.* {source} AND {where} ORDER BY {query.order} LIMIT {query.size} OFFSET {query.offset}",
+            f"SELECT {columns} {source} AND {where} ORDER BY {query.order} LIMIT {query.size} OFFSET {query.offset}",
             *arguments,
         )
         return Page(rows, total)
@@ -68,14 +68,16 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
+OF_PIPELINE = "b.*, p.archived, p.median_pending, p.median_duration, p.recent_committers, p.recent_releasers"
+
 PIPELINES = "FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id WHERE true"
 
 BUILDS = "FROM builds AS b WHERE b.source = $1 AND b.owner = $2 AND b.name = $3"
 
-PIPELINE = """
-    SELECT b.* FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id
+PIPELINE = f"""
+    SELECT {OF_PIPELINE} FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id
     WHERE p.source = $1 AND p.owner = $2 AND p.name = $3
-"""
+"""  # noqa: S608  constants
 
 BUILD_BY_ID = "SELECT * FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND id = $4"
 

@@ -1,4 +1,5 @@
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import nats
@@ -43,6 +44,29 @@ async def test_a_build_is_found_by_id_and_by_revision_and_shows_no_secret(scene:
     assert by_id["id"] == by_revision["id"] == "7"
     assert by_id["manifest"] == "env: {A: ***}"
     assert (by_id["buildStatus"], by_id["buildVersion"], by_id["repoBranch"]) == ("running", "1.0.1", "main")
+
+
+async def test_a_pipeline_shows_what_is_typical_of_it_and_who_works_on_it(scene: Any) -> None:
+    await scene.build("7", status="succeeded")
+    await scene.end()
+    now = datetime.now(UTC)
+    people = [{"email": "kim@example.com", "at": now}, {"email": "robin@example.com", "at": now - timedelta(days=8)}]
+    await scene.database.pool.execute(
+        "UPDATE pipelines SET median_pending = 1500, median_duration = 60000000, recent_committers = $1", people
+    )
+    await scene.database.pool.execute(
+        "UPDATE builds SET release_targets = $1, triggers = $2",
+        [{"name": "production", "actions": []}],
+        [{"cron": {"schedule": "0 3 * * *"}, "builds": {}}],
+    )
+
+    shown = await scene.person.get(PIPELINE)
+
+    assert shown["extraInfo"] == {"medianPendingDuration": 1_500_000, "medianDuration": 60_000_000_000}
+    assert (shown["recentCommitters"], shown["recentReleasers"]) == (["kim@example.com"], [])
+    assert shown["releaseTargets"] == [{"name": "production", "actions": []}]
+    assert shown["triggers"] == [{"cron": {"schedule": "0 3 * * *"}, "builds": {}}]
+    assert (await scene.person.get("/api/pipelines"))["items"] == [shown]
 
 
 @pytest.mark.parametrize(
