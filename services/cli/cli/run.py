@@ -12,7 +12,7 @@ BUILDER = "estafette-builder"
 UNUSABLE = 2
 """Exit code when nothing can be run, as of the builder."""
 
-OPTIONS_OF_THE_BUILDER = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+OPTIONS_OF_ANOTHER = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
 def run(context: typer.Context) -> NoReturn:

@@ -6,6 +6,7 @@ from estafette_common.github.settings import GithubSettings
 from estafette_common.jobs.stages import MOST_RETRIES
 from estafette_common.settings import DatabaseSettings, ServiceSettings
 from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
@@ -63,3 +64,16 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
     def reads_from_github(self) -> bool:
         """Return whether manifests come through GitHub's API."""
         return self.manifest_source == "github" or (self.manifest_source == "auto" and self.is_set)
+
+
+class WhatIfSettings(BaseSettings):
+    """Settings of what tells what an event would lead to."""
+
+    model_config = SettingsConfigDict(env_prefix="ESTAFETTE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    nats_url: str = Field("nats://127.0.0.1:4222", description="Where events are looked up.")
+    nats_credentials: Path | None = Field(None, description="NATS credentials file; none: connect without.")
+    database_url: str = Field(
+        "", description="Where numbers and versions are read; empty: only what is written counts."
+    )
+    most_trigger_hops: int = Field(10, ge=1, description="As the server has it.")

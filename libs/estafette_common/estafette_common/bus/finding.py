@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 
 import nats.errors
+import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -42,16 +43,17 @@ async def _all(jetstream: JetStreamContext, subject: str) -> AsyncIterator[Found
         ordered_consumer=True,
         config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, headers_only=True),
     )
+    known = await subscription.consumer_info()
     try:
-        known = await subscription.consumer_info()
         left = (known.num_pending or 0) + (known.delivered.consumer_seq if known.delivered else 0)
         while left:
             message = await subscription.next_msg(timeout=SILENCE)
             yield _found(message)
             left = message.metadata.num_pending
     finally:
-        with suppress(nats.errors.Error):
+        with suppress(nats.errors.Error, nats.js.errors.Error):
             await subscription.unsubscribe()
+            await jetstream.delete_consumer(known.stream_name, known.name)
 
 
 def _found(message: Msg) -> Found:
