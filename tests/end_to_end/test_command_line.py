@@ -99,6 +99,20 @@ async def test_a_version_that_failed_is_built_once_more(estafette: Command, repo
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["2.1", "failed"], ["2.1", "failed"]]
 
 
+async def test_a_version_is_released(estafette: Command, repository: GitRepository) -> None:
+    job = "{stages: {deploy: {image: 'busybox:latest', commands: [echo deployed]}}}"
+    repository.commit({".estafette.yaml": f"{MANIFEST}releases: {{production: {job}}}\nbots: {{tidy: {job}}}\n"})
+    await estafette("trigger", "--branch", "main", "--follow")
+
+    code, output = await estafette("release", "production")
+    assert (code, output.rsplit(" ", 1)[0]) == (0, "release of 2.1 to production is pending, id")
+    code, output = await estafette("bot", "tidy")
+    assert (code, output.rsplit(" ", 1)[0]) == (0, "run of tidy is pending, id")
+    code, output = await estafette("release", "staging")
+    assert code == 1
+    assert "production" in output
+
+
 async def test_what_cannot_be_done_says_why(estafette: Command, repository: GitRepository) -> None:
     repository.commit({".estafette.yaml": MANIFEST})
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import builds, manifests, plan, run, secrets, why
+from cli import builds, manifests, plan, releases, run, secrets, why
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(manifests.app, name="manifest")
@@ -11,6 +11,8 @@ app.command(context_settings=run.OPTIONS_OF_ANOTHER)(run.run)
 app.command(context_settings=run.OPTIONS_OF_ANOTHER)(plan.plan)
 for command in (builds.trigger, builds.rebuild, builds.cancel, builds.status, builds.logs, why.why):
     app.command()(command)
+app.command()(releases.release)
+app.command()(releases.bot)
 
 
 @app.callback()

@@ -2,38 +2,32 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
-from uuid import uuid4
+from typing import Annotated, Any
 
 import typer
-from estafette_common.bus.messages.commands import Answer, Cancel, Command, Rebuild, StartBuild
+from estafette_common.bus.messages.commands import Answer, Cancel, Rebuild, StartBuild
 from estafette_common.jobs.lifecycle import FINAL, Kind
 from estafette_common.jobs.plan import Repository
 
 from cli import here, showing
+from cli.asking import (
+    API_URL,
+    NATS_URL,
+    NOT_DONE,
+    ApiUrl,
+    Credentials,
+    NatsUrl,
+    Pipeline,
+    RequestId,
+    ask,
+    give_up,
+    pipeline_of,
+    run,
+)
 from cli.server import Api, Bus, ServerError, api
 
-T = TypeVar("T")
-
-NOT_SUCCEEDED = 1
-"""Exit code when what was followed did not succeed, or a command was not done."""
-
-Pipeline = Annotated[str, typer.Option(help="source/owner/name; without it, that of this checkout.")]
-NatsUrl = Annotated[str, typer.Option(envvar="ESTAFETTE_NATS_URL", help="Where NATS is.")]
-Credentials = Annotated[Path | None, typer.Option(envvar="ESTAFETTE_NATS_CREDENTIALS", help="NATS credentials file.")]
-ApiUrl = Annotated[str, typer.Option(envvar="ESTAFETTE_API_URL", help="Where the API is.")]
-RequestId = Annotated[
-    str, typer.Option("--id", help="Names the request: the same id again asks for the same thing, not for another one.")
-]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Follow the log until the build has ended.")]
 Which = Annotated[str, typer.Argument(metavar="[BUILD]", help="Id, version or revision; without it, the newest build.")]
-
-NATS_URL = "nats://127.0.0.1:4222"
-API_URL = "http://127.0.0.1:5000"
-ANSWERS_WITHIN = 30.0
-"""Seconds; the forge is asked meanwhile."""
 
 
 def trigger(
@@ -48,10 +42,10 @@ def trigger(
     api_url: ApiUrl = API_URL,
 ) -> None:
     """Build a branch on the server, as it is there or at a revision."""
-    place = _pipeline(pipeline)
-    branch = branch or here.branch() or _give_up("this folder is on no branch; write --branch")
+    place = pipeline_of(pipeline)
+    branch = branch or here.branch() or give_up("this folder is on no branch; write --branch")
     command = StartBuild(repository=place, branch=branch, revision=revision, by=here.person())
-    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    answer = ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
     _say_and_follow(answer, place, api_url, follow=follow)
 
 
@@ -66,9 +60,9 @@ def rebuild(
     api_url: ApiUrl = API_URL,
 ) -> None:
     """Build a version once more: the same revision, manifest and version."""
-    place = _pipeline(pipeline)
+    place = pipeline_of(pipeline)
     command = Rebuild(repository=place, version=version, by=here.person())
-    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    answer = ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
     _say_and_follow(answer, place, api_url, follow=follow)
 
 
@@ -83,7 +77,7 @@ def cancel(
 ) -> None:
     """End a job that waits or runs. It is canceling until nothing of it is left."""
     command = Cancel(kind=kind, job_id=job_id, reason=reason, by=here.person())
-    answer = _ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
+    answer = ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
     print(f"{kind} {answer.version or job_id} is {answer.status}")
 
 
@@ -95,7 +89,7 @@ def status(
     api_url: ApiUrl = API_URL,
 ) -> None:
     """List the newest builds of a pipeline, or show one."""
-    place = _pipeline(pipeline)
+    place = pipeline_of(pipeline)
 
     async def read() -> list[str]:
         async with api(api_url) as reader:
@@ -103,7 +97,7 @@ def status(
                 return list(showing.details(await _find(reader, place, build)))
             return list(showing.table(await reader.builds(place, size=most)))
 
-    print("\n".join(_run(read())))
+    print("\n".join(run(read())))
 
 
 def logs(
@@ -114,7 +108,7 @@ def logs(
     api_url: ApiUrl = API_URL,
 ) -> None:
     """Print the log of a build; with -f, until it has ended."""
-    place = _pipeline(pipeline)
+    place = pipeline_of(pipeline)
 
     async def read() -> dict[str, Any]:
         async with api(api_url) as reader:
@@ -125,9 +119,9 @@ def logs(
                 print(line)
             return found
 
-    found = _run(read())
+    found = run(read())
     if follow and found["buildStatus"] != "succeeded":
-        raise typer.Exit(NOT_SUCCEEDED)
+        raise typer.Exit(NOT_DONE)
 
 
 async def _find(reader: Api, place: Repository, which: str) -> dict[str, Any]:
@@ -165,28 +159,5 @@ def _say_and_follow(answer: Answer, place: Repository, api_url: str, *, follow: 
         async with api(api_url) as reader:
             return await _follow(reader, place, answer.job_id or "")
 
-    if follow and _run(read())["buildStatus"] != "succeeded":
-        raise typer.Exit(NOT_SUCCEEDED)
-
-
-def _ask(bus: Bus, command: Command, request_id: str) -> Answer:
-    return _run(bus.ask(command, id=request_id or str(uuid4()), within=ANSWERS_WITHIN))
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except ServerError as error:
-        _give_up(str(error))
-
-
-def _pipeline(written: str) -> Repository:
-    try:
-        return here.pipeline(written)
-    except here.UnknownPipelineError as error:
-        _give_up(str(error))
-
-
-def _give_up(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
-    raise typer.Exit(NOT_SUCCEEDED)
+    if follow and run(read())["buildStatus"] != "succeeded":
+        raise typer.Exit(NOT_DONE)

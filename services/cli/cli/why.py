@@ -1,13 +1,12 @@
 """`estafette why`: what the server decided, and for what reason."""
 
 import asyncio
-import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from cli import here, reasons
-from cli.builds import API_URL, ApiUrl, Pipeline
+from cli.asking import API_URL, ApiUrl, Pipeline, give_up
 from cli.server import ServerError, api
 
 
@@ -20,11 +19,11 @@ def why(
 ) -> None:
     """Tell why a revision was built or not, or what the delivery of a webhook led to."""
     if bool(revision) == bool(delivery):
-        _give_up("write either --revision or --delivery")
+        give_up("write either --revision or --delivery")
     try:
         lines = asyncio.run(_of_delivery(api_url, delivery) if delivery else _of_revision(api_url, pipeline, revision))
     except (ServerError, here.UnknownPipelineError) as error:
-        _give_up(str(error))
+        give_up(str(error))
     print("\n".join(lines))
 
 
@@ -37,8 +36,3 @@ async def _of_revision(api_url: str, pipeline: str, revision: str) -> list[str]:
 async def _of_delivery(api_url: str, delivery: str) -> list[str]:
     async with api(api_url) as reader:
         return list(reasons.of_delivery(await reader.delivery(delivery)))
-
-
-def _give_up(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
-    raise typer.Exit(1)
