@@ -31,7 +31,7 @@ _WEBHOOK = msgspec.json.Decoder(_Webhook)
 
 def of_push(push: messages.GitPushed) -> GitEvent | None:
     """Return a push to a branch; nothing for tags and for branches that are deleted."""
-    if push.branch is None or push.deleted:
+    if push.branch is None or push.deleted or not push.revision.strip("0"):
         return None
     return GitEvent(event="push", repository=push.repository.pipeline, branch=push.branch)
 
