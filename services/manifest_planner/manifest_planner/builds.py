@@ -68,7 +68,7 @@ class Builds(Lives):
                 declared = _documents(new.declared) if new.declared else await db.fetchrow(LAST_DECLARED, *key)
                 counter = await _counter(db, new, key)
                 row = await db.fetchrow(INSERT, *_values(new, counter), *(declared or ([], [], [])))
-                if new.declared is not None:
+                if new.declared is not None and not new.repeats:  # what is repeated may be older than the newest
                     await triggers.replace(db, key, new.declared.triggers)
             return _row(row)
 

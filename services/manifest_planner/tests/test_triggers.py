@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from estafette_common.bus.messages.commands import StartBot, StartRelease
+from estafette_common.bus.messages.commands import Rebuild, StartBot, StartRelease
 from estafette_common.bus.messages.events import (
     BitbucketEvent,
     CronTicked,
@@ -242,6 +242,18 @@ async def test_a_pipeline_has_the_triggers_of_its_newest_build(scene: Any) -> No
 
     assert [row["kind"] for row in await scene.database.fetch("SELECT kind FROM triggers")] == ["cron"]
     await scene.push("shop", STAGES)
+    assert await scene.count("triggers") == 0
+
+
+async def test_a_build_that_is_repeated_brings_no_older_triggers_back(scene: Any) -> None:
+    older = await scene.push("shop", f"triggers: [{{git: {{repository: github.com/acme/lib}}}}]\n{STAGES}")
+    await scene.end(Kind.BUILD, older["id"], Outcome.FAILED)
+    await scene.until("builds", older["id"], "failed")
+    await scene.push("shop", STAGES)
+
+    answer = await scene.ask(Rebuild(repository=place("shop"), version=older["version"]))
+
+    assert answer.error is None
     assert await scene.count("triggers") == 0
 
 
