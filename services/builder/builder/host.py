@@ -147,7 +147,7 @@ class Host:
         if folder.is_leaving():
             return Reply(error=f"start: {folder.name} is being removed")
         if not folder.exists():
-            folder.create(request)
+            folder.create(request, after=self._jobs.resumed(request.plan))
             try:
                 self._fork_builder(folder, attempt=1)
             except OSError:

@@ -58,6 +58,16 @@ class Jobs:
             raise ValueError(f"not the name of a job: {name!r}")
         return Folder(self._root / name)
 
+    def resumed(self, plan: Plan) -> "Folder | None":
+        """Return the folder of the job that a plan goes on after, if it ended and had the same revision to run."""
+        if not plan.resumes:
+            return None
+        earlier = self.folder(f"{plan.kind}-{plan.resumes}")
+        if not earlier.exists() or not earlier.is_done() or earlier.is_leaving():
+            return None
+        ran = earlier.read().plan
+        return earlier if (ran.repository, ran.revision) == (plan.repository, plan.revision) else None
+
     def all(self) -> list["Folder"]:
         """Return the folders of all jobs."""
         folders = [Folder(entry) for entry in sorted(self._root.iterdir()) if NAME.fullmatch(entry.name)]
@@ -88,8 +98,8 @@ class Folder:
         """Return whether the job was ever accepted."""
         return (self._path / "plan.json").exists()
 
-    def create(self, request: Start) -> None:
-        """Make the folder, whole or not at all."""
+    def create(self, request: Start, *, after: "Folder | None" = None) -> None:
+        """Make the folder, whole or not at all, with the workspace of an earlier job where that has one."""
         fresh = self._aside("new")
         (fresh / "workspace").mkdir(parents=True)
         (fresh / "plan.json").write_text(request.plan.model_dump_json())
@@ -97,8 +107,18 @@ class Folder:
         _write_secret(fresh / "key", request.raw_key())
         if request.nats_credential:
             _write_secret(fresh / NATS_CREDENTIALS, request.nats_credential.encode())
+        if after is not None:
+            after.hand_over(fresh)
         shutil.rmtree(self._path, ignore_errors=True)
         fresh.rename(self._path)
+
+    def hand_over(self, fresh: Path) -> None:
+        """Move the workspace of a job that ended, and what is noted of it, into the folder of another."""
+        workspace, progress = self._path / "workspace", self._path / "progress"
+        if workspace.exists() and progress.exists():
+            (fresh / "workspace").rmdir()
+            progress.rename(fresh / "progress")
+            workspace.rename(fresh / "workspace")
 
     def read(self) -> Attempt:
         """Return the current attempt of the job."""

@@ -119,7 +119,7 @@ class Job:
     async def _all(self, cloning: Cloning | None, kept: int) -> None:
         if not kept:
             self._look_ahead()
-        self._info()
+        self._info(kept)
         if cloning is not None:
             await self._clone(cloning)
         for _ in range(kept):
@@ -143,10 +143,12 @@ class Job:
             except (WhenError, SecretError, StageError):
                 return  # it is told when it is the stage's turn
 
-    def _info(self) -> None:
+    def _info(self, kept: int) -> None:
         step = _introduce(self._shipper, f", stage runtime {self._runtime.name}")
         if self._runtime.note:
             self._shipper.line(INFO, self._runtime.note)
+        if self._plan.resumes and not kept:
+            self._shipper.line(INFO, f"nothing of build {self._plan.resumes} can be passed over: all stages run")
         self._steps.succeed(step)
 
     async def _clone(self, cloning: Cloning) -> None:

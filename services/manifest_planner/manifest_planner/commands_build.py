@@ -1,6 +1,7 @@
 """Builds that somebody asked for."""
 
 import re
+from dataclasses import replace
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.commands import Answer, Error, Rebuild, StartBuild
@@ -8,7 +9,7 @@ from estafette_common.bus.messages.events import Commit, GitPushed
 from estafette_common.bus.messages.message import Cause
 from estafette_common.jobs.lifecycle import Kind, Status
 
-from manifest_planner import planning
+from manifest_planner import planning, resuming
 from manifest_planner.builds import Builds, RefusedError
 from manifest_planner.planner import Manifests, Planned, Planner
 from manifest_planner.planning import BuildRow, Origin
@@ -48,16 +49,28 @@ class BuildsByHand:
         if found is None:
             return Answer(error=Error.NOT_FOUND, message=f"{repository.pipeline} has no build of version {version}")
         build, commits = found
-        origin = planning.manual(command.by, _asked(command.by, f"rebuild of {version}"), repeats=build)
+        resumes = command.from_failed
+        if resumes and known is None and (refusal := resuming.why_not(build)):
+            return await self._refuse(_push(build, commits), cause, refusal)
+        what = f"rebuild of {version}{' from the failed stage' if resumes else ''}"
+        origin = replace(planning.manual(command.by, _asked(command.by, what)), repeats=build, resumes=resumes)
+        workspace = known.resumes if known else build.id
         if known is not None:
             build = known
-        return await self._plan(_push(build, commits), cause, origin, text=build.manifest)
+        answer = await self._plan(_push(build, commits), cause, origin, text=build.manifest)
+        if answer.error or answer.message or not resumes:
+            return answer
+        return answer.model_copy(update={"message": resuming.promise(workspace)})
+
+    async def _refuse(self, push: GitPushed, cause: Cause, reason: str) -> Answer:
+        await self._planner.decide(push, cause, Planned("refused", reason), about="command")
+        return Answer(error=Error.REFUSED, message=reason)
 
     async def _plan(self, push: GitPushed, cause: Cause, origin: Origin, *, text: str | None = None) -> Answer:
         try:
             planned = await self._planner.plan(push, cause, origin, text=text)
         except RefusedError as error:
-            planned = Planned("refused", str(error))
+            return await self._refuse(push, cause, str(error))
         await self._planner.decide(push, cause, planned, about="command")
         if planned.build is None:
             return Answer(error=Error.REFUSED, message=planned.reason)

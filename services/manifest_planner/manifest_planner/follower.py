@@ -26,7 +26,7 @@ from manifest_planner.telling import control_log
 class Jobs(Protocol):
     """Where the jobs of one kind are kept."""
 
-    async def dispatched(self, job_id: str, at: datetime) -> None:
+    async def dispatched(self, job_id: str, at: datetime, *, runtime: str) -> None:
         """Note that a runtime took the job."""
         ...
 
@@ -66,7 +66,7 @@ class Follower:
 
     async def on_dispatched(self, dispatched: JobDispatched, cause: Cause) -> None:
         """Note that a runtime took the job."""
-        await self._jobs[dispatched.kind].dispatched(dispatched.job_id, cause.time)
+        await self._jobs[dispatched.kind].dispatched(dispatched.job_id, cause.time, runtime=dispatched.runtime)
 
     async def on_started(self, started: JobStarted, cause: Cause) -> None:
         """Note that an attempt began. One that began too late to hear that it shall end is told again."""

@@ -55,9 +55,9 @@ class Lives:
         self._database = database
         self._table = table
 
-    async def dispatched(self, job_id: str, at: datetime) -> None:
+    async def dispatched(self, job_id: str, at: datetime, *, runtime: str) -> None:
         """Note that a runtime took the job."""
-        await self._database.pool.execute(self._of(DISPATCHED), job_id, at)
+        await self._database.pool.execute(self._of(DISPATCHED), job_id, at, runtime)
 
     async def heartbeat(self, job_id: str, *, attempt: int, at: datetime) -> None:
         """Note a sign of life of an attempt. It may be the first one to be heard of."""
@@ -158,7 +158,7 @@ CANCELING = """
 """
 
 DISPATCHED = """
-    UPDATE {table} SET dispatched_at = $2, updated_at = now() WHERE id = $1 AND dispatched_at IS NULL
+    UPDATE {table} SET dispatched_at = $2, runtime = $3, updated_at = now() WHERE id = $1 AND dispatched_at IS NULL
 """
 
 STARTED_AT = """

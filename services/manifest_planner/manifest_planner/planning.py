@@ -1,6 +1,7 @@
 """What a push amounts to. Pure: the push and the manifest in, a decision out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -48,8 +49,12 @@ class Origin:
     """As stages are told of them."""
     hops: int = 0
     """How many triggers fired one after the other."""
+    heard_at: datetime | None = None
+    """When a forge told of it; nothing where people or triggers ask, who may use an old name."""
     repeats: "BuildRow | None" = None
     """The build that it is once more, under the same version."""
+    resumes: bool = False
+    """Whether it passes over what that build finished, as far as its stages are resumable."""
 
 
 class BuildsFrom(StrEnum):
@@ -98,6 +103,10 @@ class BuildRow:
     """How many triggers fired one after the other until there was this build."""
     concurrency_group: str = ""
     """Whose builds it may have to wait for; empty: it waits for none."""
+    runtime: str = ""
+    """What its job runs in; empty: none took it yet."""
+    resumes: str = ""
+    """The build whose workspace it goes on in; empty: it begins anew."""
 
     @property
     def repository(self) -> Repository:
@@ -118,15 +127,17 @@ def ignored_before_reading(push: GitPushed) -> Ignored | None:
     return Ignored(f"the message of the head commit says {said}") if said else None
 
 
-def origin_of(push: GitPushed) -> Origin:
+def origin_of(push: GitPushed, *, heard_at: datetime) -> Origin:
     """Return what the build of a push is started by."""
     event = GitEvent(event="push", repository=push.repository.pipeline, branch=push.branch or "")
-    return Origin(reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),))
+    return Origin(
+        reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),), heard_at=heard_at
+    )
 
 
-def manual(by: str, reason: str, *, repeats: BuildRow | None = None) -> Origin:
+def manual(by: str, reason: str) -> Origin:
     """Return the origin of a build that somebody asked for."""
-    return Origin(reason=reason, events=(event_documents.write(TriggerEvent(ManualEvent(by))),), repeats=repeats)
+    return Origin(reason=reason, events=(event_documents.write(TriggerEvent(ManualEvent(by))),))
 
 
 def obstacles(checked: Checked) -> tuple[Finding, ...]:
@@ -182,4 +193,5 @@ def plan(
         stages=planned(manifest.stages, most_retries=server.most_retries),
         events=(*build.events, *remembered),
         server_url=server.url,
+        resumes=build.resumes,
     )

@@ -268,6 +268,39 @@ async def test_a_rebuild_is_a_job_of_its_own(scene: Scene, repository: GitReposi
     assert (plan.version.version, plan.job_id) == (first.version, again.job_id)
 
 
+async def test_a_rebuild_goes_on_in_the_workspace_of_what_failed(
+    scene: Scene, repository: GitRepository, nats_server: NatsServer
+) -> None:
+    repository.commit({".estafette.yaml": MANIFEST.replace("[make]", "[make], resumable: true")})
+    first = await scene.ask(START)
+    await scene.end_all("failed")
+    await scene.database.execute("UPDATE builds SET runtime = 'local'")
+
+    command = Rebuild(repository=PLACE, version=first.version or "", from_failed=True)
+    again = await scene.ask(command, id="request-1")
+
+    assert (again.error, await scene.ask(command, id="request-1")) == (None, again)
+    assert again.message.startswith(f"goes on in the workspace of build {first.job_id}")
+    client = await nats.connect(nats_server.url)
+    found = await client.jetstream().get_last_msg("JOBS", f"job.build.{again.job_id}.requested")
+    await client.close()
+    assert JobRequested.decode(found.data or b"", {}).plan.resumes == first.job_id
+
+
+async def test_a_rebuild_that_cannot_go_on_is_refused_and_recorded(scene: Scene, repository: GitRepository) -> None:
+    repository.commit({".estafette.yaml": MANIFEST})
+    first = await scene.ask(START)
+    await scene.end_all("failed")
+    await scene.database.execute("UPDATE builds SET runtime = 'local'")
+
+    answer = await scene.ask(Rebuild(repository=PLACE, version=first.version or "", from_failed=True))
+
+    assert (answer.error, len(await scene.builds())) == (Error.REFUSED, 1)
+    assert "no stage of" in answer.message
+    decisions = await scene.database.fetch("SELECT reason FROM decisions WHERE decision = 'refused'")
+    assert [decision["reason"] for decision in decisions] == [answer.message]
+
+
 async def _has(scene: Scene, count: str) -> bool:
     return bool(await scene.database.fetchval(count))
 

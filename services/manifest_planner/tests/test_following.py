@@ -123,6 +123,7 @@ async def test_a_job_that_runs_to_its_end_is_a_build_that_does(
 
     build = await row()
     assert (build["status"], build["outcome"], build["attempt"]) == ("succeeded", "succeeded", 1)
+    assert build["runtime"] == "local"
     times = [build[name] for name in ("dispatched_at", "started_at", "heartbeat_at", "finished_at")]
     assert times == [NOW + timedelta(seconds=seconds) for seconds in (0, 1, 5, 9)]
     assert notebook.outcomes == [Outcome.SUCCEEDED]

@@ -136,6 +136,8 @@ class Plan(_Frozen):
     """That stages of the job may use, with their rights; each a `manifest.trust.TrustedImage` as JSON."""
     credentials: tuple[dict[str, Any], ...] = ()
     """That the job may use, their secrets sealed; each a `manifest.trust.Credential` as JSON."""
+    resumes: str = ""
+    """Id of a job of the same kind: where its workspace is still there, stages that it finished may be passed over."""
     own_engine: OwnEngine | None = None
     """Where containers run if the builder is alone in its container; else in the engine that is there."""
 

@@ -43,6 +43,8 @@ class Rebuild(Command):
 
     repository: Repository
     version: str
+    from_failed: bool = False
+    """Whether stages are passed over that had succeeded and are `resumable`; refused where none can be."""
 
 
 class Cancel(Command):
