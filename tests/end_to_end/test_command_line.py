@@ -99,6 +99,21 @@ async def test_a_version_that_failed_is_built_once_more(estafette: Command, repo
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["2.1", "failed"], ["2.1", "failed"]]
 
 
+async def test_a_version_that_failed_goes_on_at_the_stage_that_failed(
+    estafette: Command, repository: GitRepository
+) -> None:
+    make = "{image: 'busybox:latest', commands: [echo made], resumable: true}"
+    repository.commit({".estafette.yaml": FAILING.replace("stages:", f"stages:\n  make: {make}")})
+    code, output = await estafette("trigger", "--branch", "main", "--follow")
+    assert (code, "made" in output) == (1, True), output
+
+    code, output = await estafette("rebuild", "2.1", "--from-failed", "--follow")
+
+    assert code == 1
+    assert "goes on in the workspace of build" in output
+    assert "make | succeeded in an earlier attempt and is resumable: not run again" in output
+
+
 async def test_a_version_is_released(estafette: Command, repository: GitRepository) -> None:
     job = "{stages: {deploy: {image: 'busybox:latest', commands: [echo deployed]}}}"
     repository.commit({".estafette.yaml": f"{MANIFEST}releases: {{production: {job}}}\nbots: {{tidy: {job}}}\n"})

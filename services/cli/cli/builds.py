@@ -53,6 +53,7 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="Of a build that failed or was canceled.")],
     *,
     pipeline: Pipeline = "",
+    from_failed: Annotated[bool, typer.Option("--from-failed", help="Pass over resumable stages that passed.")] = False,
     follow: Follow = False,
     request_id: RequestId = "",
     nats_url: NatsUrl = NATS_URL,
@@ -61,7 +62,7 @@ def rebuild(
 ) -> None:
     """Build a version once more: the same revision, manifest and version."""
     place = pipeline_of(pipeline)
-    command = Rebuild(repository=place, version=version, by=here.person())
+    command = Rebuild(repository=place, version=version, from_failed=from_failed, by=here.person())
     answer = ask(Bus(url=nats_url, credentials=nats_credentials), command, request_id)
     _say_and_follow(answer, place, api_url, follow=follow)
 
