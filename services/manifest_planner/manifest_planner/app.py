@@ -23,6 +23,7 @@ from estafette_common.bus.messages.jobs import (
     JobStarted,
 )
 from estafette_common.bus.messages.triggers import Fire
+from estafette_common.bus.subjects import BITBUCKET_EVENT, GITHUB_EVENT, fill
 from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
 from estafette_common.github.client import GithubClient
@@ -51,10 +52,12 @@ from manifest_planner.launching import Launcher
 from manifest_planner.matcher import Matcher
 from manifest_planner.memories import Memories
 from manifest_planner.payloads import Payloads
+from manifest_planner.places import Places
 from manifest_planner.planner import Planner
 from manifest_planner.planning import BuildsFrom, Server
 from manifest_planner.queueing import Queue, Waking
 from manifest_planner.releases import Releases
+from manifest_planner.repositories import Repositories
 from manifest_planner.requests import Requests
 from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
@@ -142,6 +145,7 @@ def create_app(settings: Settings) -> web.Application:
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
     _figure(bus, Figures(database))
     _match(bus, Matcher(Triggers(database), Payloads(bus), Ticks(bus), bus))
+    _follow_repositories(bus, Repositories(Places(database), Payloads(bus), decisions, bus))
     return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
 
 
@@ -151,6 +155,23 @@ def _figure(bus: Bus, figures: Figures) -> None:
     bus.consume(
         Consumer(durable="planner-figures-release", message=ReleaseChanged, backoff=PATIENCE), figures.on_release
     )
+
+
+def _follow_repositories(bus: Bus, repositories: Repositories) -> None:
+    """Hear of repositories that move or are archived."""
+    told = fill(GITHUB_EVENT, kind="repository")
+    bus.consume(
+        Consumer(durable="planner-repository-github", message=GithubEvent, only=told, backoff=PATIENCE),
+        repositories.on_github,
+    )
+    for durable, kind in (
+        ("planner-repository-updated", "repo:updated"),
+        ("planner-repository-deleted", "repo:deleted"),
+    ):
+        told = fill(BITBUCKET_EVENT, kind=kind)
+        bus.consume(
+            Consumer(durable=durable, message=BitbucketEvent, only=told, backoff=PATIENCE), repositories.on_bitbucket
+        )
 
 
 def _match(bus: Bus, matcher: Matcher) -> None:

@@ -1,7 +1,8 @@
 """The `pipelines` and `builds` tables. Nobody else writes them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -9,10 +10,11 @@ from estafette_common.bus.messages.events import Commit, GitPushed, PipelineChan
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Outcome, Status
 from estafette_common.jobs.plan import Repository
+from estafette_common.manifest.reading import parse
 from estafette_common.triggers import documents
 
-from manifest_planner import triggers
-from manifest_planner.declared import Declared
+from manifest_planner import places, triggers
+from manifest_planner.declared import Declared, declared
 from manifest_planner.lives import Lives
 from manifest_planner.planning import BuildRow
 
@@ -33,6 +35,8 @@ class NewBuild:
     hops: int = 0
     """How many triggers fired one after the other until there was this build."""
     manifest: str
+    heard_at: datetime | None = None
+    """When a forge told of it; what a repository did before it moved is of the place where it is now."""
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
     concurrency_group: str = ""
@@ -60,19 +64,11 @@ class Builds(Lives):
         Adding the same id again returns what was stored first: no number is taken twice or left out. Raises
         RefusedError where it repeats a build whose version is being built or has succeeded.
         """
-        repository = new.push.repository
-        key = (repository.source, repository.owner, repository.name)
 
         async def work(db: asyncpg.Connection) -> BuildRow:
-            await db.execute(LOCK_PIPELINE, *key)
+            place = await places.lock(db, new.push.repository, heard_at=new.heard_at)
             row = await db.fetchrow(SELECT, new.id)
-            if row is None:
-                declared = _documents(new.declared) if new.declared else await db.fetchrow(LAST_DECLARED, *key)
-                counter = await _counter(db, new, key)
-                row = await db.fetchrow(INSERT, *_values(new, counter), *(declared or ([], [], [])))
-                if new.declared is not None and not new.repeats:  # what is repeated may be older than the newest
-                    await triggers.replace(db, key, new.declared.triggers)
-            return _row(row)
+            return _row(row if row is not None else await _insert(db, _at(place, new)))
 
         return await self._database.transact(work)
 
@@ -119,6 +115,30 @@ class Builds(Lives):
             installation=build.installation,
             hops=build.hops,
         )
+
+
+async def _insert(db: asyncpg.Connection, new: NewBuild) -> Any:
+    repository = new.push.repository
+    key = (repository.source, repository.owner, repository.name)
+    written = _documents(new.declared) if new.declared else await db.fetchrow(LAST_DECLARED, *key)
+    counter = await _counter(db, new, key)
+    row = await db.fetchrow(INSERT, *_values(new, counter), *(written or ([], [], [])))
+    if new.declared is not None and not new.repeats:  # what is repeated may be older than the newest
+        await triggers.replace(db, key, new.declared.triggers)
+    return row
+
+
+def _at(place: Repository, new: NewBuild) -> NewBuild:
+    """Return a build of the place where its repository is now."""
+    old = new.push.repository
+    if place == old:
+        return new
+    return replace(
+        new,
+        push=new.push.model_copy(update={"repository": place}),
+        declared=declared(parse(new.manifest), place.pipeline) if new.declared else None,
+        concurrency_group=new.concurrency_group.replace(f"{old.pipeline} ", f"{place.pipeline} ", 1),
+    )
 
 
 async def _counter(db: asyncpg.Connection, new: NewBuild, key: tuple[str, str, str]) -> int:
@@ -175,11 +195,6 @@ COLUMNS = """
     id, source, owner, name, branch, revision, counter, version, status, installation, manifest, outcome, reason,
     attempt, dispatched_at IS NOT NULL AS dispatched, trigger_events AS events, hops, concurrency_group,
     runtime, resumes
-"""
-
-LOCK_PIPELINE = """
-    INSERT INTO pipelines AS p (source, owner, name) VALUES ($1, $2, $3)
-    ON CONFLICT (source, owner, name) DO UPDATE SET last_counter = p.last_counter
 """
 
 SELECT = f"SELECT {COLUMNS} FROM builds WHERE id = $1"  # noqa: S608  constants

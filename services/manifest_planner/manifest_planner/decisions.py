@@ -30,6 +30,13 @@ class Decisions:
             decision.job_id,
         )
 
+    async def made(self, cause: Cause, *, purpose: str = "decision") -> str | None:
+        """Return what was decided about a cause before, or nothing."""
+        found: str | None = await self._database.pool.fetchval(MADE, cause.derive(purpose))
+        return found
+
+
+MADE = "SELECT decision FROM decisions WHERE id = $1"
 
 INSERT = """
     INSERT INTO decisions (

@@ -77,7 +77,7 @@ class Planner:
 
     async def on_push(self, push: GitPushed, cause: Cause) -> None:
         """Plan a build of the pushed revision, or record why there is none."""
-        await self.decide(push, cause, await self.plan(push, cause, planning.origin_of(push)))
+        await self.decide(push, cause, await self.plan(push, cause, planning.origin_of(push, heard_at=cause.time)))
 
     async def plan(self, push: GitPushed, cause: Cause, origin: Origin, *, text: str | None = None) -> Planned:
         """Plan a build of a revision; return what became of it. The same cause gives the same build.
@@ -153,6 +153,7 @@ class Planner:
             events=origin.events,
             hops=origin.hops,
             manifest=text,
+            heard_at=origin.heard_at,
             rejected=rejected,
             concurrency_group=group,
             concurrency_policy=policy,
@@ -186,7 +187,7 @@ class Planner:
             cause_id=cause.id,
             decision=planned.decision,
             reason=planned.reason,
-            repository=push.repository,
+            repository=planned.build.repository if planned.build else push.repository,
             ref=push.ref,
             revision=push.revision,
             job_kind=Kind.BUILD if build_id else None,
@@ -203,7 +204,7 @@ def _changed(
     return PipelineChanged(
         event=event,
         build_id=build.id,
-        repository=push.repository,
+        repository=build.repository,
         branch=build.branch,
         revision=build.revision,
         version=build.version,

@@ -1,6 +1,7 @@
 """What a push amounts to. Pure: the push and the manifest in, a decision out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +49,8 @@ class Origin:
     """As stages are told of them."""
     hops: int = 0
     """How many triggers fired one after the other."""
+    heard_at: datetime | None = None
+    """When a forge told of it; nothing where people or triggers ask, who may use an old name."""
     repeats: "BuildRow | None" = None
     """The build that it is once more, under the same version."""
     resumes: bool = False
@@ -124,10 +127,12 @@ def ignored_before_reading(push: GitPushed) -> Ignored | None:
     return Ignored(f"the message of the head commit says {said}") if said else None
 
 
-def origin_of(push: GitPushed) -> Origin:
+def origin_of(push: GitPushed, *, heard_at: datetime) -> Origin:
     """Return what the build of a push is started by."""
     event = GitEvent(event="push", repository=push.repository.pipeline, branch=push.branch or "")
-    return Origin(reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),))
+    return Origin(
+        reason=f"push to {push.branch}", events=(event_documents.write(TriggerEvent(event)),), heard_at=heard_at
+    )
 
 
 def manual(by: str, reason: str) -> Origin:

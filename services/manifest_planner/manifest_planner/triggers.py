@@ -101,8 +101,10 @@ INSERT_SCHEDULE = """
 SCHEDULES = "SELECT schedule, timezone FROM schedules ORDER BY key"
 
 SELECT = """
-    SELECT source, owner, name, digest, written FROM triggers WHERE kind = $1 AND key = ANY($2)
-    ORDER BY source, owner, name, digest
+    SELECT t.source, t.owner, t.name, t.digest, t.written
+    FROM triggers t JOIN pipelines p ON p.source = t.source AND p.owner = t.owner AND p.name = t.name
+    WHERE t.kind = $1 AND t.key = ANY($2) AND NOT p.archived
+    ORDER BY t.source, t.owner, t.name, t.digest
 """
 
 WATCHED = """

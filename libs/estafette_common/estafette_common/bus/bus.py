@@ -81,7 +81,7 @@ class Bus:
         for _ in range(consumer.concurrency):
             # One loop for each message in hand, so that none waits in memory while its ack_wait runs.
             subscriber = self._broker.subscriber(
-                consumer.message.pattern(),
+                consumer.subject,
                 stream=JStream(stream_of(consumer.message.SUBJECT), declare=False),
                 durable=consumer.durable,
                 pull_sub=PullSub(batch_size=1, timeout=FETCH),

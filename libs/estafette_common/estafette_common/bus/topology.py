@@ -42,6 +42,13 @@ class Consumer:
     """Messages that one replica handles at a time."""
     backoff: tuple[float, ...] = BACKOFF
     ack_wait: float = ACK_WAIT
+    only: str = ""
+    """The one subject that it reads, where not every message of the kind is wanted."""
+
+    @property
+    def subject(self) -> str:
+        """The subjects that it reads."""
+        return self.only or self.message.pattern()
 
 
 async def declare(jetstream: JetStreamContext, consumers: list[Consumer]) -> None:
@@ -103,7 +110,7 @@ def _consumer_config(consumer: Consumer) -> api.ConsumerConfig:
     return api.ConsumerConfig(
         name=consumer.durable,
         durable_name=consumer.durable,
-        filter_subject=consumer.message.pattern(),
+        filter_subject=consumer.subject,
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=consumer.ack_wait,
         max_deliver=-1,  # we count ourselves: a limit here would leave messages stuck, not buried
