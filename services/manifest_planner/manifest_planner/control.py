@@ -71,11 +71,11 @@ def read(tree: Any) -> Control:
 def why_not_built(control: Control, repository: Repository) -> str:
     """Return why nothing of a repository is built; empty when it may be."""
     bitbucket = Lists(control.bitbucket.allowed.repos, control.bitbucket.blocked.repos)
-    lists = {"github.com": control.github, "bitbucket.org": bitbucket}.get(repository.source, Lists())
-    names = {repository.name, f"{repository.owner}/{repository.name}"}
-    if names.intersection(lists.blocked):
+    lists = {"github.com": control.github, "bitbucket.org": bitbucket}.get(repository.source.lower(), Lists())
+    names = set(_names(repository))
+    if names.intersection(map(str.lower, lists.blocked)):
         return f"{repository.pipeline} is blocked by the server's configuration"
-    if lists.allowed and not names.intersection(lists.allowed):
+    if lists.allowed and not names.intersection(map(str.lower, lists.allowed)):
         return f"{repository.pipeline} is not allowed by the server's configuration"
     return ""
 
@@ -88,13 +88,19 @@ def why_not_released(control: Control, repository: Repository, branch: str, rele
     cluster = next((each for each in _clusters(release) if _matches(control.release.restricted_clusters, each)), None)
     if cluster is None:
         return ""
-    own = (repository.pipeline, f"{repository.owner}/{repository.name}", repository.name, ANY)
-    lists = next((found for name in own if (found := control.release.repositories.get(name))), Lists())
+    of = {name.lower(): lists for name, lists in control.release.repositories.items()}
+    own = (repository.pipeline.lower(), *_names(repository), ANY)
+    lists = next((of[name] for name in own if name in of), Lists())
     if _matches(lists.blocked, branch):
         return f"branch {branch} of {repository.pipeline} is blocked from {cluster}"
     if lists.allowed and not _matches(lists.allowed, branch):
         return f"branch {branch} of {repository.pipeline} is not allowed to be released to {cluster}"
     return ""
+
+
+def _names(repository: Repository) -> tuple[str, str]:
+    """Return what a repository may be called, the closer name first; forges take any case for the same."""
+    return f"{repository.owner}/{repository.name}".lower(), repository.name.lower()
 
 
 def _clusters(release: Release) -> list[str]:

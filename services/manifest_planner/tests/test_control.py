@@ -41,6 +41,15 @@ def test_repositories_are_built_by_the_lists_of_their_forge(lists: dict[str, lis
     assert control.why_not_built(at_github, ELSEWHERE) == ""
 
 
+def test_the_case_of_a_name_goes_round_no_list() -> None:
+    asked_for = Repository(source="GitHub.com", owner="Acme", name="SHOP")
+    blocked = control.read({"github": {"blocked": ["acme/Shop"]}})
+    restricted = {"repositories": {"acme/Shop": {"allowed": ["main"]}}, "restrictedClusters": ["production"]}
+
+    assert control.why_not_built(blocked, asked_for)
+    assert control.why_not_released(control.read({"release": restricted}), asked_for, "feature", release())
+
+
 @pytest.mark.parametrize(
     ("repositories", "branch", "refused"),
     [
