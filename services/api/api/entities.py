@@ -34,10 +34,7 @@ def build(row: Any, *, now: datetime) -> dict[str, Any]:
     """Return a build; the reference's fields, and `outcome`, `reason`, `waitsFor` and `attempt` beside them."""
     manifest = mask(row["manifest"])
     return {
-        "id": row["id"],
-        "repoSource": row["source"],
-        "repoOwner": row["owner"],
-        "repoName": row["name"],
+        **_job(row, now),
         "repoBranch": row["branch"],
         "repoRevision": row["revision"],
         "buildVersion": row["version"],
@@ -48,6 +45,32 @@ def build(row: Any, *, now: datetime) -> dict[str, Any]:
         "manifestWithDefaults": manifest,
         "commits": row["commits"],
         "triggers": row["triggers"],
+    }
+
+
+def release(row: Any, *, now: datetime) -> dict[str, Any]:
+    """Return a release; the reference's fields, those that builds have beside them, and `buildID`."""
+    return {
+        **_job(row, now),
+        "name": row["target"],
+        "action": row["action"],
+        "releaseVersion": row["version"],
+        "releaseStatus": row["status"],
+        "buildID": row["build_id"],
+    }
+
+
+def bot(row: Any, *, now: datetime) -> dict[str, Any]:
+    """Return a run of a bot; the reference's fields, those that builds have beside them, and `buildID`."""
+    return {**_job(row, now), "name": row["bot"], "botStatus": row["status"], "buildID": row["build_id"]}
+
+
+def _job(row: Any, now: datetime) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "repoSource": row["source"],
+        "repoOwner": row["owner"],
+        "repoName": row["name"],
         "triggerEvents": row["trigger_events"],
         "insertedAt": _time(row["inserted_at"]),
         "startedAt": _time(row["started_at"]),

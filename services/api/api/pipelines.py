@@ -1,4 +1,4 @@
-"""Pipelines and builds, read only."""
+"""Pipelines, their builds, releases and runs of bots, read only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ class Page:
 
 
 class Pipelines:
-    """Reads pipelines and builds."""
+    """Reads pipelines, builds, releases and runs of bots."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,6 +42,22 @@ class Pipelines:
         """Return a build by its id or its revision, or nothing."""
         statement = BUILD_BY_REVISION if len(id) == REVISION_LENGTH else BUILD_BY_ID
         return await self._database.pool.fetchrow(statement, source, owner, name, id)
+
+    async def releases(self, source: str, owner: str, name: str, query: Query) -> Page:
+        """Return releases of a pipeline."""
+        return await self._page(RELEASES, query, source, owner, name)
+
+    async def release(self, source: str, owner: str, name: str, id: str) -> Any | None:
+        """Return a release by its id, or nothing."""
+        return await self._database.pool.fetchrow(f"SELECT b.* {RELEASES} AND b.id = $4", source, owner, name, id)
+
+    async def bots(self, source: str, owner: str, name: str, query: Query) -> Page:
+        """Return runs of bots of a pipeline."""
+        return await self._page(BOTS, query, source, owner, name)
+
+    async def bot(self, source: str, owner: str, name: str, id: str) -> Any | None:
+        """Return a run of a bot by its id, or nothing."""
+        return await self._database.pool.fetchrow(f"SELECT b.* {BOTS} AND b.id = $4", source, owner, name, id)
 
     async def is_final(self, build_id: str) -> bool:
         """Return whether a build came to its end."""
@@ -73,6 +89,16 @@ OF_PIPELINE = "b.*, p.archived, p.median_pending, p.median_duration, p.recent_co
 PIPELINES = "FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id WHERE true"
 
 BUILDS = "FROM builds AS b WHERE b.source = $1 AND b.owner = $2 AND b.name = $3"
+
+RELEASES = """
+    FROM (SELECT r.*, c.branch, c.revision FROM releases AS r JOIN builds AS c ON c.id = r.build_id) AS b
+    WHERE b.source = $1 AND b.owner = $2 AND b.name = $3
+"""
+
+BOTS = """
+    FROM (SELECT r.*, c.branch, c.revision, c.version FROM bots AS r JOIN builds AS c ON c.id = r.build_id) AS b
+    WHERE b.source = $1 AND b.owner = $2 AND b.name = $3
+"""
 
 PIPELINE = f"""
     SELECT {OF_PIPELINE} FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id

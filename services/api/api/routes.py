@@ -45,6 +45,36 @@ class Routes:
         """Show one build, by id or by revision."""
         return web.json_response(entities.build(await self._found(request), now=datetime.now(UTC)))
 
+    async def releases(self, request: web.Request) -> web.Response:
+        """List releases of a pipeline."""
+        now, where = datetime.now(UTC), request.match_info
+        query = queries.parse(request.query, now=now)
+        page = await self._pipelines.releases(where["source"], where["owner"], where["name"], query)
+        return web.json_response(entities.listing(page, [entities.release(row, now=now) for row in page.rows], query))
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Show one release."""
+        where = request.match_info
+        row = await self._pipelines.release(where["source"], where["owner"], where["name"], where["id"])
+        if row is None:
+            raise UnknownError(f"there is no release {where['id']} of this pipeline")
+        return web.json_response(entities.release(row, now=datetime.now(UTC)))
+
+    async def bots(self, request: web.Request) -> web.Response:
+        """List runs of bots of a pipeline."""
+        now, where = datetime.now(UTC), request.match_info
+        query = queries.parse(request.query, now=now)
+        page = await self._pipelines.bots(where["source"], where["owner"], where["name"], query)
+        return web.json_response(entities.listing(page, [entities.bot(row, now=now) for row in page.rows], query))
+
+    async def bot(self, request: web.Request) -> web.Response:
+        """Show one run of a bot."""
+        where = request.match_info
+        row = await self._pipelines.bot(where["source"], where["owner"], where["name"], where["id"])
+        if row is None:
+            raise UnknownError(f"there is no run {where['id']} of a bot of this pipeline")
+        return web.json_response(entities.bot(row, now=datetime.now(UTC)))
+
     async def build_log(self, request: web.Request) -> web.Response:
         """Show the newest log of a build."""
         build = await self._found(request)

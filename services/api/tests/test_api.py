@@ -69,12 +69,48 @@ async def test_a_pipeline_shows_what_is_typical_of_it_and_who_works_on_it(scene:
     assert (await scene.person.get("/api/pipelines"))["items"] == [shown]
 
 
+async def test_releases_and_bots_are_shown_with_how_long_they_waited_and_ran(scene: Any) -> None:
+    await scene.build("7")
+    at = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    times = (at, at + timedelta(seconds=2), at + timedelta(seconds=62))
+    await scene.database.pool.execute(
+        """
+        INSERT INTO releases (id, source, owner, name, target, action, version, build_id, status, trigger_events, hops,
+            inserted_at, started_at, finished_at)
+        VALUES ('8', 'github.com', 'acme', 'shop', 'production', 'canary', '1.0.1', '7', 'succeeded', '[]', 0,
+            $1, $2, $3)
+        """,
+        *times,
+    )
+    await scene.database.pool.execute(
+        """
+        INSERT INTO bots (id, source, owner, name, bot, build_id, status, trigger_events, hops,
+            inserted_at, started_at, finished_at)
+        VALUES ('9', 'github.com', 'acme', 'shop', 'tidy', '7', 'failed', '[]', 0, $1, $2, $3)
+        """,
+        *times,
+    )
+
+    for place, job_id, fields in (
+        ("releases", "8", {"name": "production", "action": "canary", "releaseStatus": "succeeded"}),
+        ("bots", "9", {"name": "tidy", "botStatus": "failed"}),
+    ):
+        shown = await scene.person.get(f"{PIPELINE}/{place}/{job_id}")
+        assert fields.items() <= shown.items()
+        assert (shown["pendingDuration"], shown["duration"]) == (2_000_000_000, 60_000_000_000)
+        listed = await scene.person.get(f"{PIPELINE}/{place}?filter[branch]=main&sort=-version")
+        assert listed["items"] == [shown]
+        assert (await scene.person.get(f"{PIPELINE}/{place}?filter[status]=running"))["items"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
         ("/api/nothing", 404, "Page not found"),
         ("/api/pipelines/github.com/acme/none", 404, "there is no pipeline"),
         (f"{PIPELINE}/builds/none", 404, "there is no build"),
+        (f"{PIPELINE}/releases/none", 404, "there is no release"),
+        (f"{PIPELINE}/bots/none", 404, "there is no run"),
         ("/api/pipelines?sort=name;drop table builds", 400, "sort"),
         ("/api/pipelines?page[number]=0", 400, "page[number]"),
         ("/api/pipelines?page[size]=x", 400, "page[size]"),
