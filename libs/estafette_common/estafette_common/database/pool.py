@@ -45,7 +45,12 @@ class Database:
         while True:
             try:
                 self._pool = await asyncpg.create_pool(
-                    self._url, min_size=1, max_size=self._connections, init=_prepare, command_timeout=30
+                    self._url,
+                    min_size=1,
+                    max_size=self._connections,
+                    init=_prepare,
+                    reset=_as_it_is,
+                    command_timeout=30,
                 )
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
                 log.warning("database is not there yet", error=repr(error))
@@ -87,3 +92,7 @@ async def _prepare(connection: asyncpg.Connection) -> None:
         encoder=lambda value: b"\x01" + msgspec.json.encode(value),
         decoder=lambda data: msgspec.json.decode(data[1:]),
     )
+
+
+async def _as_it_is(connection: asyncpg.Connection) -> None:
+    """Leave a connection that is given back as it is: nobody changes its settings, and asking costs a round trip."""
