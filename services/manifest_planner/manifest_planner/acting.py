@@ -68,7 +68,7 @@ class Actor:
                 return await self._launcher.bot(wish, wanted, cause)
 
     async def _build(self, fire: Fire, wanted: BuildAction, cause: Cause) -> Begun:
-        repository, branch = fire.repository, wanted.branch
+        repository, branch = await self._history.place(fire.repository), wanted.branch
         last = await self._history.newest(repository, branch=branch) or await self._history.newest(repository)
         installation = last.installation if last else None
         if self._builds_from is BuildsFrom.HEAD:
@@ -79,8 +79,8 @@ class Actor:
         if revision is None:
             what = "no branch" if self._builds_from is BuildsFrom.HEAD else "no build of a branch"
             return Begun(decision="ignored", reason=f"there is {what} {branch}")
-        push = GitPushed(
-            repository=repository, ref=f"refs/heads/{branch}", revision=revision, installation=installation
+        push = GitPushed(  # under the name that the firing has: the id of the build comes from it
+            repository=fire.repository, ref=f"refs/heads/{branch}", revision=revision, installation=installation
         )
         origin = Origin(reason=fire.reason, events=(fire.event,), hops=fire.hops)
         planned = await self._planner.plan(push, cause, origin, text=text)
@@ -100,7 +100,7 @@ class Actor:
             cause_id=fire.event_id,
             decision=begun.decision,
             reason=reason,
-            repository=fire.repository,
+            repository=begun.build.repository if begun.build else fire.repository,
             ref=f"refs/heads/{begun.build.branch}" if begun.build else "",
             revision=begun.build.revision if begun.build else "",
             job_kind=begun.kind,

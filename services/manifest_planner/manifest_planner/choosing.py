@@ -38,6 +38,7 @@ class Chooser:
         self, repository: Repository, wanted: ReleaseAction, event: Mapping[str, Any], *, by_hand: bool = False
     ) -> Chosen | Ignored:
         """Return what is released, or why nothing is. `event` is what started it, as stages are told."""
+        repository = await self._history.place(repository)
         latest = await self._history.newest_succeeded(repository)
         live = await self._releases.live(repository, wanted.target, wanted.action)
         known = releasing.Known(latest=latest.version if latest else "", current=live)
@@ -55,6 +56,7 @@ class Chooser:
 
     async def bot(self, repository: Repository, wanted: RunAction) -> Chosen | Ignored:
         """Return what a bot runs on, or why it does not: its branch where that has builds, else the newest build."""
+        repository = await self._history.place(repository)
         build = await self._history.newest(repository, branch=wanted.branch) or await self._history.newest(repository)
         return bot_of(build, wanted.bot) if build else Ignored("the pipeline has no build yet to run a bot of")
 

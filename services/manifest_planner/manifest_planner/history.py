@@ -3,6 +3,7 @@
 from estafette_common.database.pool import Database
 from estafette_common.jobs.plan import Repository
 
+from manifest_planner import places
 from manifest_planner.builds import COLUMNS
 from manifest_planner.planning import BuildRow
 
@@ -12,6 +13,10 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def place(self, repository: Repository) -> Repository:
+        """Return where a pipeline is now, for who asks by a name that it had."""
+        return await places.now(self._database, repository)
 
     async def newest(self, repository: Repository, *, branch: str | None = None) -> BuildRow | None:
         """Return the newest build of a pipeline, or of a branch of it; nothing when there is none.

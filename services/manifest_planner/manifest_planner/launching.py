@@ -50,7 +50,7 @@ class Launcher:
             return Begun(decision="refused" if isinstance(chosen, Refused) else "ignored", reason=chosen.reason)
         new = NewRelease(
             id=release_id,
-            repository=wish.repository,
+            repository=chosen.build.repository,
             target=wanted.target,
             action=wanted.action,
             version=chosen.build.version,
@@ -68,7 +68,7 @@ class Launcher:
             return Begun(decision="ignored", reason=chosen.reason)
         new = NewBot(
             id=run_id,
-            repository=wish.repository,
+            repository=chosen.build.repository,
             bot=wanted.bot,
             build_id=chosen.build.id,
             events=(wish.event,),

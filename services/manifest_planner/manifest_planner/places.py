@@ -40,6 +40,16 @@ class Places:
         return await self._database.transact(work)
 
 
+async def now(database: Database, place: Repository) -> Repository:
+    """Return where a pipeline is now."""
+    for _ in range(MOST_MOVES):
+        moved_to = await database.pool.fetchval(MOVED_TO, *_key(place))
+        if not moved_to:
+            return place
+        place = _repository(moved_to)
+    raise AssertionError(f"{place.pipeline} moves in a circle")
+
+
 async def lock(db: asyncpg.Connection, place: Repository, *, heard_at: datetime | None = None) -> Repository:
     """Lock the row of a pipeline, which is made if need be; return where the pipeline is now.
 
@@ -137,6 +147,8 @@ LOCK = """
     ON CONFLICT (source, owner, name) DO UPDATE SET last_counter = p.last_counter
     RETURNING moved_to, placed_at
 """
+
+MOVED_TO = "SELECT moved_to FROM pipelines WHERE source = $1 AND owner = $2 AND name = $3"
 
 PLACED_AT = "SELECT placed_at FROM pipelines WHERE source = $1 AND owner = $2 AND name = $3"
 
