@@ -4,7 +4,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 PYTHON = uv run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-faults test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-matching images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-matching images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -21,12 +21,15 @@ dev: setup ## start everything on this machine and stay, printing every address
 web: ## serve the page from its sources, reloading; the api is that of `make dev`
 	@$(PYTHON) npm run dev --prefix services/web/page
 
-test: ## every test but those of test-faults and test-compose
-	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/compose
+test: ## every test but those of test-faults, test-replay and test-compose
+	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/replay --ignore=tests/compose
 	$(PYTHON) npm test --silent --prefix services/web/page
 
 test-faults: ## kill each service, and the servers, in the middle of a build
 	$(PYTHON) pytest tests/faults
+
+test-replay: ## play a recorded stream to planners in many ways; all lead to the same
+	$(PYTHON) pytest tests/replay
 
 test-compose: ## build the images, bring docker-compose.yml up, push, take it down (skipped without Docker)
 	$(PYTHON) pytest tests/compose
