@@ -9,6 +9,7 @@ from api.decisions import Decisions
 from api.errors import answer_errors
 from api.live import LiveLogs
 from api.logs import Logs
+from api.moved import redirect
 from api.pipelines import Pipelines
 from api.routes import Routes
 from api.settings import Settings
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> web.Application:
     why = Why(decisions, Tracer(decisions, bus))
 
     app = service.application(database, bus, live)
-    app.middlewares.append(answer_errors)
+    app.middlewares.extend([answer_errors, redirect(database)])
     app.on_shutdown.append(live.release)
     app.add_routes(
         [

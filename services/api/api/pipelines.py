@@ -28,7 +28,7 @@ class Pipelines:
 
     async def pipelines(self, query: Query) -> Page:
         """Return the newest build of each pipeline."""
-        return await self._page(PIPELINES, query, columns=OF_PIPELINE)
+        return await self._page(PIPELINES, query, query.archived, columns=OF_PIPELINE)
 
     async def pipeline(self, source: str, owner: str, name: str) -> Any | None:
         """Return the newest build of a pipeline, or nothing."""
@@ -86,7 +86,7 @@ def _escaped(text: str) -> str:
 
 OF_PIPELINE = "b.*, p.archived, p.median_pending, p.median_duration, p.recent_committers, p.recent_releasers"
 
-PIPELINES = "FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id WHERE true"
+PIPELINES = "FROM pipelines AS p JOIN builds AS b ON b.id = p.last_build_id WHERE p.archived = $1"
 
 BUILDS = "FROM builds AS b WHERE b.source = $1 AND b.owner = $2 AND b.name = $3"
 

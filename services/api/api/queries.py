@@ -51,6 +51,8 @@ class Query:
     branches: tuple[str, ...] = ()
     search: str = ""
     since: datetime | None = None
+    archived: bool = False
+    """Of pipelines: whether those are listed whose repositories are archived, or the others."""
 
     @property
     def offset(self) -> int:
@@ -71,6 +73,7 @@ def parse(parameters: MultiMapping[str], *, now: datetime) -> Query:
         statuses=statuses,
         branches=tuple(parameters.getall("filter[branch]", [])),
         search=parameters.get("filter[search]", ""),
+        archived=_yes(parameters, "filter[archived]"),
         since=_since(parameters.get("filter[since]", "eternity"), now),
     )
 
@@ -81,6 +84,13 @@ def _number(parameters: Mapping[str, str], name: str, *, default: int, most: int
         raise BadRequestError(f"{name}: {text[:20]!r} is not a whole number from 1 on")
     digits = text.lstrip("0")
     return min(int(digits), most) if len(digits) <= len(str(most)) else most
+
+
+def _yes(parameters: Mapping[str, str], name: str) -> bool:
+    text = parameters.get(name, "false")
+    if text not in {"true", "false"}:
+        raise BadRequestError(f"{name}: {text[:20]!r} is neither true nor false")
+    return text == "true"
 
 
 def _order(text: str) -> str:
