@@ -30,13 +30,12 @@ class Decisions:
             decision.job_id,
         )
 
-    async def made(self, cause: Cause, *, purpose: str = "decision") -> str | None:
-        """Return what was decided about a cause before, or nothing."""
-        found: str | None = await self._database.pool.fetchval(MADE, cause.derive(purpose))
-        return found
+    async def made(self, cause: Cause) -> bool:
+        """Return whether a cause was decided on before."""
+        return bool(await self._database.pool.fetchval(MADE, cause.derive("decision")))
 
 
-MADE = "SELECT decision FROM decisions WHERE id = $1"
+MADE = "SELECT true FROM decisions WHERE id = $1"
 
 INSERT = """
     INSERT INTO decisions (

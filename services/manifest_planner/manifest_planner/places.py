@@ -22,22 +22,22 @@ class Places:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def move(self, old: Repository, new: Repository, *, at: datetime) -> bool:
-        """Let all of a pipeline be of another place; return whether it is, for something later may have moved it."""
+    async def move(self, old: Repository, new: Repository, *, at: datetime) -> None:
+        """Let all of a pipeline be of another place, unless something later is known of it."""
 
-        async def work(db: asyncpg.Connection) -> bool:
-            return await _move(db, old, new, at)
+        async def work(db: asyncpg.Connection) -> None:
+            await _move(db, old, new, at)
 
-        return await self._database.transact(work)
+        await self._database.transact(work)
 
-    async def archive(self, place: Repository, *, archived: bool, at: datetime) -> bool:
-        """Let a pipeline be archived or not; return whether it is so, for something later may have changed it."""
+    async def archive(self, place: Repository, *, archived: bool, at: datetime) -> None:
+        """Let a pipeline be archived or not, unless something later is known of it."""
 
-        async def work(db: asyncpg.Connection) -> bool:
+        async def work(db: asyncpg.Connection) -> None:
             now = await lock(db, place, heard_at=at)
-            return await db.fetchval(ARCHIVE, *_key(now), archived, at) is not None
+            await db.execute(ARCHIVE, *_key(now), archived, at)
 
-        return await self._database.transact(work)
+        await self._database.transact(work)
 
 
 async def now(database: Database, place: Repository) -> Repository:
@@ -66,15 +66,15 @@ async def lock(db: asyncpg.Connection, place: Repository, *, heard_at: datetime 
     raise AssertionError(f"{place.pipeline} moves in a circle")
 
 
-async def _move(db: asyncpg.Connection, old: Repository, new: Repository, at: datetime) -> bool:
+async def _move(db: asyncpg.Connection, old: Repository, new: Repository, at: datetime) -> None:
     for each in sorted((old, new), key=lambda place: place.pipeline):  # two moves lock in the same order
         await _lock(db, each)
     placed_at = await db.fetchval(PLACED_AT, *_key(old))
     if placed_at is not None and placed_at > at:
-        return False
+        return
     new = await _lock_then(db, new, at)
     if new == old:
-        return False
+        return
     places = (*_key(old), *_key(new))
     await db.execute(FREE_NUMBERS, *places)
     for table in HISTORY:
@@ -89,7 +89,6 @@ async def _move(db: asyncpg.Connection, old: Repository, new: Repository, at: da
     await db.execute(PLACE, *_key(new), at)
     await db.execute(LEAVE, *_key(old), new.pipeline, at)
     await _wait_again(db, new)
-    return True
 
 
 async def _lock_then(db: asyncpg.Connection, place: Repository, at: datetime) -> Repository:
@@ -159,7 +158,6 @@ BEGIN_ANEW = """
 ARCHIVE = """
     UPDATE pipelines SET archived = $4, archived_at = $5
     WHERE source = $1 AND owner = $2 AND name = $3 AND (archived_at IS NULL OR archived_at <= $5)
-    RETURNING archived
 """
 
 FREE_NUMBERS = """

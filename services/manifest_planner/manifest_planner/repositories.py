@@ -38,24 +38,20 @@ class Repositories:
     async def _follow(self, change: Change | None, cause: Cause) -> None:
         match change:
             case Moved(old=old, new=new, reason=reason):
-                decided = await self._decisions.made(cause)
-                if decided is None:
-                    decided = "moved" if await self._places.move(old, new, at=cause.time) else "ignored"
-                await self._decide(decided, reason, new, cause)
+                if not await self._decisions.made(cause):
+                    await self._places.move(old, new, at=cause.time)
+                await self._decide("moved", reason, new, cause)
             case Archived(place=place, archived=archived, reason=reason):
-                decided = await self._decisions.made(cause)
-                if decided is None:
-                    word = "archived" if archived else "unarchived"
-                    done = await self._places.archive(place, archived=archived, at=cause.time)
-                    decided = word if done else "ignored"
-                await self._decide(decided, reason, place, cause)
+                if not await self._decisions.made(cause):
+                    await self._places.archive(place, archived=archived, at=cause.time)
+                await self._decide("archived" if archived else "unarchived", reason, place, cause)
 
     async def _decide(self, decision: str, reason: str, place: Repository, cause: Cause) -> None:
         made = DecisionMade(
             subject_kind="repository",
             cause_id=cause.id,
             decision=decision,
-            reason=reason if decision != "ignored" else f"{reason}; but something later is known",
+            reason=reason,
             repository=place,
             ref="",
             revision="",
