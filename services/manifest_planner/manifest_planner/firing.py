@@ -1,16 +1,25 @@
 """Which triggers an event fires, and which of those may go on. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.triggers import Fire
+from estafette_common.jobs.plan import Repository
 from estafette_common.triggers import docker_policies, documents, event_documents
 from estafette_common.triggers.docker_policies import ImageTag
 from estafette_common.triggers.events import DockerEvent, Event, TriggerEvent
 from estafette_common.triggers.matching import matches
 from estafette_common.triggers.model import DockerTrigger, Trigger
 
-from manifest_planner.triggers import Candidate
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trigger that may wait for an event, and the pipeline whose manifest has it."""
+
+    repository: Repository
+    trigger: Trigger
+    digest: str
 
 
 def fires(candidates: Iterable[Candidate], event: Event, *, event_id: str, hops: int = 0) -> list[Fire]:

@@ -20,9 +20,9 @@ from estafette_common.triggers.model import BuildAction, ReleaseAction, RunActio
 from manifest_planner import firing, planning, releasing
 from manifest_planner.concurrency import Rules
 from manifest_planner.declared import declared
+from manifest_planner.firing import Candidate
 from manifest_planner.planning import Ignored
 from manifest_planner.trigger_keys import digest
-from manifest_planner.triggers import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

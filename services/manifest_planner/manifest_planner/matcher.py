@@ -13,8 +13,9 @@ from estafette_common.triggers.events import CronEvent, DockerEvent, Event
 from estafette_common.triggers.model import DockerTrigger
 
 from manifest_planner import firing, trigger_events
+from manifest_planner.firing import Candidate
 from manifest_planner.trigger_keys import Schedule, keys_for
-from manifest_planner.triggers import Candidate, Triggers
+from manifest_planner.triggers import Triggers
 
 
 class Payloads(Protocol):

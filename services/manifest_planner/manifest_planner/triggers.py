@@ -1,7 +1,6 @@
 """The `triggers`, `schedules` and `watched_tags` tables. Nobody else writes them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -12,16 +11,8 @@ from estafette_common.triggers import documents
 from estafette_common.triggers.docker_policies import ImageTag
 from estafette_common.triggers.model import CronTrigger, Trigger, key_of
 
+from manifest_planner.firing import Candidate
 from manifest_planner.trigger_keys import Schedule, digest, keys_of
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A trigger that may wait for an event, and the pipeline whose manifest has it."""
-
-    repository: Repository
-    trigger: Trigger
-    digest: str
 
 
 async def replace(db: asyncpg.Connection, key: tuple[str, str, str], triggers: Iterable[Trigger]) -> None:

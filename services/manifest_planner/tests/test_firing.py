@@ -22,8 +22,8 @@ from estafette_common.triggers.events import (
 from estafette_common.triggers.model import CronTrigger, DockerTrigger, Trigger, key_of
 from manifest_planner import firing
 from manifest_planner.declared import declared, triggers_of
+from manifest_planner.firing import Candidate
 from manifest_planner.trigger_keys import Schedule, digest, keys_for, keys_of
-from manifest_planner.triggers import Candidate
 
 OWN = Repository(source="github.com", owner="acme", name="shop")
 STAGES = "stages: {build: {image: busybox:1, commands: [echo]}}"
