@@ -4,7 +4,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 PYTHON = uv run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-matching images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -43,7 +43,7 @@ check: ## format, lint, types, module boundaries, the page's types
 format: ## put every Python file into shape
 	$(PYTHON) ruff format . && $(PYTHON) ruff check --fix .
 
-bench: bench-ingress bench-push-to-log bench-manifest bench-builder bench-matching ## all measurements
+bench: bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner ## all measurements
 
 bench-ingress: ## webhooks per second beside bare aiohttp
 	$(PYTHON) python bench/ingress.py
@@ -57,8 +57,8 @@ bench-manifest: ## time to read a manifest beside the bare YAML loader
 bench-builder: ## log throughput, memory and time per stage of the builder beside the bare engine
 	$(PYTHON) python -P bench/builder.py
 
-bench-matching: ## what matching an event with triggers costs with 100 and with 10,000 pipelines
-	$(PYTHON) python bench/matching.py
+bench-planner: ## matching events with triggers of 100 and of 10,000 pipelines, and builds planned per second
+	$(PYTHON) python bench/planner.py
 
 images: ## build the image of every service
 	docker compose build
