@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import aiohttp
 from estafette_local.environment import command
-from estafette_local.processes import Process, program
+from estafette_local.processes import Spawn, program
 from estafette_local.servers import free_port
 from estafette_local.waiting import eventually
 
@@ -14,7 +15,7 @@ SECRET_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
 
 
 class Planners:
-    """Some replicas of manifest-planner; one that is killed is started again."""
+    """Some replicas of manifest-planner."""
 
     def __init__(self, folder: Path, *, nats_url: str, database_url: str, clone_url: str, replicas: int = 2) -> None:
         self._folder = folder
@@ -31,23 +32,26 @@ class Planners:
             "ESTAFETTE_SHUTDOWN_GRACE": "5",
             "ESTAFETTE_LOG_LEVEL": "warning",
         }
-        self._processes = [self._process(replica, port, table) for replica, port in enumerate(self._ports)]
+        self._logs = [folder / f"planner-{replica}.log" for replica in range(replicas)]
+        self._spawns = [self._spawn(replica, table) for replica in range(replicas)]
+        self._processes: list[subprocess.Popen[bytes]] = []
 
-    def _process(self, replica: int, port: int, table: dict[str, str]) -> Process:
-        own = {"ESTAFETTE_PORT": str(port), "ESTAFETTE_CACHE_DIR": str(self._folder / f"cache-{replica}")}
-        log = self._folder / f"planner-{replica}.log"
-        spawn = program(command("manifest_planner"), environment={**table, **own}, folder=self._folder, log=log)
-        return Process(f"planner {replica}", spawn, log=log)
+    def _spawn(self, replica: int, table: dict[str, str]) -> Spawn:
+        own = {
+            "ESTAFETTE_PORT": str(self._ports[replica]),
+            "ESTAFETTE_CACHE_DIR": str(self._folder / f"cache-{replica}"),
+        }
+        arguments = command("manifest_planner")
+        return program(arguments, environment={**table, **own}, folder=self._folder, log=self._logs[replica])
 
     @property
     def logs(self) -> str:
         """Their warnings."""
-        return "\n".join(process.log.read_text() for process in self._processes)
+        return "\n".join(log.read_text() for log in self._logs if log.exists())
 
     async def start(self) -> None:
         """Start all and wait until they are ready."""
-        for process in self._processes:
-            process.start()
+        self._processes = [spawn() for spawn in self._spawns]
         for replica in range(len(self._processes)):
             await self.wait_ready(replica)
 
@@ -62,12 +66,14 @@ class Planners:
             await eventually(ready, within=60)
 
     async def kill(self, replica: int) -> None:
-        """End a replica at once, wherever it is; it is started again."""
-        await asyncio.to_thread(self._processes[replica].kill)
+        """End a replica at once, wherever it is, and start it again."""
+        self._processes[replica].kill()
+        await asyncio.to_thread(self._processes[replica].wait)
+        self._processes[replica] = self._spawns[replica]()
 
     def stop(self) -> None:
         """End all."""
         for process in self._processes:
-            process.ask_to_stop()
+            process.terminate()
         for process in self._processes:
-            process.stop()
+            process.wait()
