@@ -43,12 +43,14 @@ class History:
 
 OF_PIPELINE = f"SELECT {COLUMNS} FROM builds WHERE source = $1 AND owner = $2 AND name = $3"  # noqa: S608  constants
 
+NEWEST_FIRST = "counter DESC, inserted_at DESC"  # a build that repeats another has its number
+
 READABLE = "COALESCE(outcome, '') <> 'rejected'"
 
-NEWEST = f"{OF_PIPELINE} AND {READABLE} ORDER BY counter DESC LIMIT 1"
+NEWEST = f"{OF_PIPELINE} AND {READABLE} ORDER BY {NEWEST_FIRST} LIMIT 1"
 
-NEWEST_OF_BRANCH = f"{OF_PIPELINE} AND branch = $4 AND {READABLE} ORDER BY counter DESC LIMIT 1"
+NEWEST_OF_BRANCH = f"{OF_PIPELINE} AND branch = $4 AND {READABLE} ORDER BY {NEWEST_FIRST} LIMIT 1"
 
-NEWEST_SUCCEEDED = f"{OF_PIPELINE} AND status = 'succeeded' ORDER BY counter DESC LIMIT 1"
+NEWEST_SUCCEEDED = f"{OF_PIPELINE} AND status = 'succeeded' ORDER BY {NEWEST_FIRST} LIMIT 1"
 
-SUCCEEDED = f"{OF_PIPELINE} AND version = $4 AND status = 'succeeded' ORDER BY counter DESC LIMIT 1"
+SUCCEEDED = f"{OF_PIPELINE} AND version = $4 AND status = 'succeeded' ORDER BY {NEWEST_FIRST} LIMIT 1"
