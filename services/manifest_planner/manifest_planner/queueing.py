@@ -94,7 +94,11 @@ class Queue:
 
 
 class Waking(Background):
-    """A part of the service: looks every `interval` seconds whether a build may begin."""
+    """A part of the service: looks every `interval` seconds whether a build may begin.
+
+    The first time only after such a while: what happened before a crash is delivered again until then, and names itself
+    as the cause of what it lets begin.
+    """
 
     def __init__(self, queue: Queue, *, interval: float) -> None:
         self._queue = queue
@@ -102,8 +106,8 @@ class Waking(Background):
 
     async def _run(self) -> None:
         while True:
+            await asyncio.sleep(self._interval)
             try:
                 await self._queue.look()
             except Exception as error:  # noqa: BLE001  whatever is away now is asked again
                 log.warning("cannot look at what waits", error=repr(error))
-            await asyncio.sleep(self._interval)
