@@ -2,9 +2,10 @@
 
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 PYTHON = uv run --no-sync
+LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -21,9 +22,12 @@ dev: setup ## start everything on this machine and stay, printing every address
 web: ## serve the page from its sources, reloading; the api is that of `make dev`
 	@$(PYTHON) npm run dev --prefix services/web/page
 
-test: ## every test but those of test-faults, test-replay and test-compose
-	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/replay --ignore=tests/compose
+test: ## every test but those of test-builder, test-faults, test-replay and test-compose
+	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/replay --ignore=tests/compose $(addprefix --ignore=,$(LONG_TESTS_OF_BUILDER))
 	$(PYTHON) npm test --silent --prefix services/web/page
+
+test-builder: ## manifests of every sort in containers, floods of output, and NATS away for half a minute
+	$(PYTHON) pytest --numprocesses=auto $(LONG_TESTS_OF_BUILDER)
 
 test-faults: ## kill each service, and the servers, in the middle of a build
 	$(PYTHON) pytest tests/faults

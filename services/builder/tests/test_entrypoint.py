@@ -86,11 +86,18 @@ def test_a_signal_reaches_the_command_that_runs(tmp_path: Path, shell: str, afte
     file.write_text(script(shell, ("./program", *after)))
     process = subprocess.Popen([shell, str(file)], cwd=tmp_path, stdout=subprocess.DEVNULL)
     asyncio.run(eventually((tmp_path / "started").exists))
+    asyncio.run(eventually(lambda: _takes(process.pid, signal.SIGTERM)))
 
     process.send_signal(signal.SIGTERM)
 
     asyncio.run(eventually((tmp_path / "heard").exists))
     process.wait(timeout=10)
+
+
+def _takes(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for the signal."""
+    [mask] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
 
 
 def test_each_command_is_shown_before_it_runs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def split(data: bytes, *, at: list[int], secrets: tuple[str, ...] = ()) -> list[
     return found + lines.rest()
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\r\n")), max_size=8), st.data())
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8")), max_size=8), st.data())
 def test_lines_are_the_same_however_they_arrive(texts: list[str], data: st.DataObject) -> None:
     printed = "".join(f"{text}\n" for text in texts).encode()
     places = sorted(data.draw(st.lists(st.integers(0, len(printed)), max_size=6)))
