@@ -123,7 +123,7 @@ class Scene:
         async def as_many() -> bool:
             return await self.followers() == by
 
-        await eventually(as_many, within=20)
+        await eventually(as_many, within=60)  # that a viewer went shows in a ping; then the server waits for it
 
 
 @pytest.fixture
