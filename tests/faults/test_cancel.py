@@ -11,6 +11,7 @@ from estafette_common.bus.messages.commands import Answer, Cancel, StartBuild
 from estafette_common.bus.requesting import Requester
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Repository
+from estafette_common.jobs.runtimes import JobState
 from estafette_common.jobs.runtimes.local import LocalRuntime
 from estafette_local.people import GitRepository, Person
 from estafette_local.stack import Stack
@@ -49,14 +50,17 @@ class Asker:
         return bool((await self.build())["buildStatus"] == "running")
 
     async def wait_until_nothing_is_left(self, build_id: str) -> None:
-        """Wait until the build is canceled, and see that the runtime has no living job of it then."""
+        """Wait until the build is canceled, and see that the runtime, once it answers, has no living job of it."""
 
         async def canceled() -> bool:
             return bool((await self.build())["buildStatus"] == "canceled")
 
         await eventually(canceled, within=90)
-        jobs = await LocalRuntime(self._stack.places.builder_socket).jobs()
+        [jobs] = await eventually(self._what_the_runtime_has, within=60)
         assert [job for job in jobs if job.job_id == build_id and job.alive] == []
+
+    async def _what_the_runtime_has(self) -> tuple[list[JobState]]:
+        return (await LocalRuntime(self._stack.places.builder_socket).jobs(),)
 
 
 @pytest.fixture
