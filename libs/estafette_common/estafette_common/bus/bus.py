@@ -21,8 +21,9 @@ from estafette_common.bus.delivery import NotUnderstoodError, next_try, obituary
 from estafette_common.bus.messages.commands import Answer
 from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Envelope, Message
+from estafette_common.bus.messages.replay import Replay
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
-from estafette_common.bus.subjects import stream_of
+from estafette_common.bus.subjects import COMMAND_REPLAY, fill, stream_of
 from estafette_common.bus.topology import Consumer, declare
 from estafette_common.metrics import HANDLED, HANDLING_SECONDS
 from estafette_common.telemetry import handling
@@ -32,7 +33,7 @@ log = structlog.get_logger()
 FETCH = 0.5
 """Seconds one request for a message stays open; after a restart of the server, messages may wait as long."""
 
-Body = TypeVar("Body", bound=Message | SealedLogChunk)
+Body = TypeVar("Body", bound=Message | SealedLogChunk | Replay)
 Handler = Callable[[Body, Cause], Awaitable[None]]
 
 
@@ -49,6 +50,7 @@ class Bus:
         """Prepare for the server at `url`; `credentials` is a NATS credentials file, if it wants one."""
         self._source = source
         self._consumers: list[Consumer] = []
+        self._handlers: dict[str, tuple[Consumer, Handler[Any]]] = {}
         self._stopping = False
         self._started = False
         self._broker = _Broker(
@@ -71,8 +73,12 @@ class Bus:
         """Let `handler` take the messages of `consumer`, `concurrency` of them at a time.
 
         The handler has its effect and publishes; the bus acknowledges when it returns. What it raises decides
-        between a later try and the dead letters, see `delivery`.
+        between a later try and the dead letters, see `delivery`. Those can be replayed to it.
         """
+        self._handlers[consumer.durable] = consumer, handler
+        self._subscribe(consumer, handler)
+
+    def _subscribe(self, consumer: Consumer, handler: Handler[Any]) -> None:
         self._consumers.append(consumer)
 
         async def receive(message: NatsMessage) -> None:
@@ -117,6 +123,9 @@ class Bus:
 
     async def start(self) -> None:
         """Connect, declare what the server shall have, begin to consume. Waits for the server if need be."""
+        if self._handlers:
+            subject = fill(COMMAND_REPLAY, service=self._source)
+            self._subscribe(Consumer(durable=f"{self._source}-replay", message=Replay, only=subject), self._replay)
         await self._broker.connect()
         self._connection = self._broker.config.broker_config.connection_state.connection
         check_version(self._connection)
@@ -160,27 +169,34 @@ class Bus:
         )
         try:
             with handling(consumer.durable, envelope, message.headers or {}):
-                await handler(_decode(consumer.message, message), envelope)
+                await handler(_decode(consumer.message, message.subject, message.data, message.headers), envelope)
         except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001  how it ended decides what becomes of it
             error = raised
         finally:
             beat.cancel()
         try:
-            await self._settle(consumer, message, error)
+            await self._settle(consumer, message, envelope, error)
         except Exception:
             log.exception("not settled; it will be delivered again", subject=message.subject)
         HANDLING_SECONDS.labels(consumer.durable).observe(perf_counter() - started)
         if isinstance(error, asyncio.CancelledError):
             raise error
 
-    async def _settle(self, consumer: Consumer, message: Msg, error: BaseException | None) -> None:
+    async def _replay(self, replay: Replay, cause: Cause) -> None:
+        """Handle a dead letter as its consumer would; another replica may have a consumer that is not here."""
+        if replay.consumer not in self._handlers:
+            raise NotUnderstoodError(f"{self._source} has no consumer {replay.consumer}")
+        consumer, handler = self._handlers[replay.consumer]
+        await handler(_decode(consumer.message, replay.original, replay.body, replay.headers), cause)
+
+    async def _settle(self, consumer: Consumer, message: Msg, envelope: Envelope, error: BaseException | None) -> None:
         tries = message.metadata.num_delivered
         if error is None:
             await message.ack()
             HANDLED.labels(consumer.durable, "handled").inc()
         elif (delay := next_try(error, tries=tries, backoff=consumer.backoff)) is None:
             log.error("buried", subject=message.subject, tries=tries, exc_info=error)
-            subject, headers = obituary(message, error)
+            subject, headers = obituary(message, error, envelope, service=self._source)
             await self._publisher.store(subject, message.data, headers)
             await message.term()
             HANDLED.labels(consumer.durable, "buried").inc()
@@ -208,13 +224,18 @@ class Bus:
             subscriber.running = False
 
 
-def _decode(kind: type[Message] | type[SealedLogChunk], message: Msg) -> Message | SealedLogChunk:
+def _decode(
+    kind: type[Message] | type[SealedLogChunk] | type[Replay],
+    subject: str,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+) -> Message | SealedLogChunk | Replay:
     """Return what a message says. What names another job than its subject was told by who may not tell it."""
     try:
-        decoded = kind.decode(message.data, message.headers or {})
+        decoded = kind.decode(body, headers or {})
     except ValueError as error:
         raise NotUnderstoodError(str(error)) from error
-    if decoded.subject != message.subject:
+    if decoded.subject != subject:
         raise NotUnderstoodError(f"it belongs on {decoded.subject}")
     return decoded
 

@@ -6,8 +6,12 @@ from urllib.parse import quote
 from nats.aio.msg import Msg
 
 from estafette_common.bus import subjects
+from estafette_common.bus.messages.message import Envelope
 
 REASON_LENGTH = 500
+
+EXPECTED = "Nats-Expected-"
+"""JetStream keeps the conditions of a publish among its headers, and would ask them of the dead letters too."""
 
 MOST_TRIES_TO_UNDERSTAND = 3
 """Tries of a message that is not understood, however patient its consumer is."""
@@ -46,17 +50,43 @@ def next_try(error: BaseException, *, tries: int, backoff: tuple[float, ...]) ->
             return backoff[tries - 1]
 
 
-def obituary(message: Msg, error: BaseException) -> tuple[str, dict[str, str]]:
-    """Return the subject and the headers under which a message that cannot be handled is kept."""
-    place = message.metadata
-    headers = {
-        **(message.headers or {}),
-        "Nats-Msg-Id": f"dead/{place.consumer}/{place.sequence.stream}",
-        "estafette-reason": quote(f"{type(error).__name__}: {error}", safe=" :,()[]'=")[:REASON_LENGTH],
-        "estafette-subject": message.subject,
-        "estafette-stream": place.stream,
-        "estafette-sequence": str(place.sequence.stream),
-        "estafette-consumer": place.consumer,
-        "estafette-tries": str(place.num_delivered),
+class Origin:
+    """The headers that say where a dead letter comes from."""
+
+    REASON = "estafette-reason"
+    SUBJECT = "estafette-subject"
+    STREAM = "estafette-stream"
+    SEQUENCE = "estafette-sequence"
+    SERVICE = "estafette-service"
+    CONSUMER = "estafette-consumer"
+    TRIES = "estafette-tries"
+
+
+def obituary(message: Msg, error: BaseException, envelope: Envelope, *, service: str) -> tuple[str, dict[str, str]]:
+    """Return the subject and the headers under which a message that cannot be handled is kept.
+
+    One that was replayed keeps the origin that it had; its tries are counted together.
+    """
+    place, was = message.metadata, message.headers or {}
+    origin = {
+        Origin.SUBJECT: message.subject,
+        Origin.STREAM: place.stream,
+        Origin.SEQUENCE: str(place.sequence.stream),
+        Origin.SERVICE: service,
+        Origin.CONSUMER: place.consumer,
     }
-    return f"{subjects.DEAD}.{message.subject}", headers
+    tries = place.num_delivered
+    if message.subject == subjects.fill(subjects.COMMAND_REPLAY, service=service):
+        origin = {name: was.get(name, "") for name in origin}
+        tries += int(was.get(Origin.TRIES, "0"))
+    headers = {
+        **{name: value for name, value in was.items() if not name.startswith(EXPECTED)},
+        # Ids are derived from these, so a sender that gave none must not get others when it is replayed.
+        "ce-id": was.get("ce-id") or quote(envelope.id, safe="/"),
+        "ce-time": was.get("ce-time") or envelope.time.isoformat(),
+        "Nats-Msg-Id": f"dead/{place.consumer}/{place.sequence.stream}",
+        **origin,
+        Origin.REASON: quote(f"{type(error).__name__}: {error}", safe=" :,()[]'=")[:REASON_LENGTH],
+        Origin.TRIES: str(tries),
+    }
+    return f"{subjects.DEAD}.{origin[Origin.SUBJECT]}", headers

@@ -21,6 +21,7 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `command.build.start` | whoever wants a build | manifest-planner |
 | `command.build.rebuild` | whoever wants a build once more | manifest-planner |
 | `command.{kind}.cancel` | whoever may end a job | manifest-planner |
+| `command.replay.{service}` | whoever replays dead letters | the service whose consumer had buried it |
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
 | `job.{kind}.{job_id}.failed-to-start` | job-dispatcher | manifest-planner |
@@ -55,6 +56,7 @@ COMMAND_LOSE = "command.{kind}.{job_id}.lose"
 COMMAND_BUILD_START = "command.build.start"
 COMMAND_BUILD_REBUILD = "command.build.rebuild"
 COMMAND_CANCEL = "command.{kind}.cancel"
+COMMAND_REPLAY = "command.replay.{service}"
 JOB_REQUESTED = "job.{kind}.{job_id}.requested"
 JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"
 JOB_FAILED_TO_START = "job.{kind}.{job_id}.failed-to-start"

@@ -10,6 +10,7 @@ from nats.js.errors import BadRequestError, NotFoundError, ServerError
 
 from estafette_common.bus.messages.logs import SealedLogChunk
 from estafette_common.bus.messages.message import Message
+from estafette_common.bus.messages.replay import Replay
 from estafette_common.bus.subjects import DUPLICATE_WINDOW, STREAMS, Stream, stream_of
 
 log = structlog.get_logger()
@@ -27,6 +28,12 @@ OPEN_MESSAGES = 1_000
 PAUSES = (0.1, 0.5, 1.0)
 """Seconds before each further try to create a stream."""
 
+COPIES = 3
+"""Servers of a cluster that keep each stream, so that one may be lost. NATS on one server keeps one copy."""
+
+NOT_CLUSTERED = 10074
+"""JetStream's error for several copies on one server."""
+
 
 class StreamError(Exception):
     """A stream cannot be created; the message says which, and why."""
@@ -37,7 +44,7 @@ class Consumer:
     """A durable reader of one kind of message. Replicas of a service share it; each message goes to one of them."""
 
     durable: str
-    message: type[Message] | type[SealedLogChunk]
+    message: type[Message] | type[SealedLogChunk] | type[Replay]
     concurrency: int = 1
     """Messages that one replica handles at a time."""
     backoff: tuple[float, ...] = BACKOFF
@@ -62,10 +69,12 @@ async def declare(jetstream: JetStreamContext, consumers: list[Consumer]) -> Non
 async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
     wanted = _stream_config(stream)
     try:
-        have = (await jetstream.stream_info(stream.name)).config
+        info = await jetstream.stream_info(stream.name)
     except NotFoundError:
         await _create_stream(jetstream, wanted)
         return
+    have = info.config
+    wanted = wanted.evolve(num_replicas=COPIES if info.cluster and info.cluster.name else 1)
     stated = {name: value for name, value in wanted.as_dict().items() if value is not None}
     found = have.as_dict()
     drift = {name: found.get(name) for name, value in stated.items() if found.get(name) != value}
@@ -77,7 +86,7 @@ async def _declare_stream(jetstream: JetStreamContext, stream: Stream) -> None:
 async def _create_stream(jetstream: JetStreamContext, wanted: api.StreamConfig) -> None:
     for pause in (*PAUSES, None):
         try:
-            await jetstream.add_stream(wanted)
+            await _add_stream(jetstream, wanted)
         except (BadRequestError, ServerError) as error:
             # nats-server 2.9 tells who comes second in the same moment that the subjects overlap with the stream
             # itself, or that there is no room for what both reserve.
@@ -91,6 +100,15 @@ async def _create_stream(jetstream: JetStreamContext, wanted: api.StreamConfig) 
         else:
             log.info("stream created", stream=wanted.name)
             return
+
+
+async def _add_stream(jetstream: JetStreamContext, wanted: api.StreamConfig) -> None:
+    try:
+        await jetstream.add_stream(wanted.evolve(num_replicas=COPIES))
+    except ServerError as error:
+        if error.err_code != NOT_CLUSTERED:
+            raise
+        await jetstream.add_stream(wanted.evolve(num_replicas=1))
 
 
 def _stream_config(stream: Stream) -> api.StreamConfig:
