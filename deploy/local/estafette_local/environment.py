@@ -4,7 +4,7 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +33,9 @@ class Options:
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Processes of a service by its name; `*` stands for those not named. Default: 1 each."""
     ports: Mapping[str, int] = field(default_factory=dict)
-    """Port of the first replica by service (also `nats`, `postgres`); free ones for all others."""
+    """Port by service (the first replica's) or `<service>-<replica>`; also `nats`, `postgres`. Free ones otherwise."""
+    nats_servers: int = 1
+    """1, or 3 for a cluster"""
     stage_runtime: str = "process"
     """`docker` or `process`"""
     webhook_secret: str = ""
@@ -49,7 +51,12 @@ class Options:
     keep_running: bool = True
     """Start a process again when it ends unasked."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """More environment variables by service (also `builder-host`); `*` for all. They win over the table."""
+    """More environment variables by service (also `builder-host`) or `<service>-<replica>`; `*` for all.
+
+    They win over the table.
+    """
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What to run instead of a service, by its name."""
 
     def replicas_of(self, service: str) -> int:
         """Return how many processes of the service to run."""
@@ -113,13 +120,18 @@ def of_service(
     own = {"ESTAFETTE_CACHE_DIR": str(places.data / "cache" / f"{service}-{replica}")}
     if port is not None:
         own["ESTAFETTE_PORT"] = str(port)
-    extra = {**options.settings.get("*", {}), **options.settings.get(service, {})}
+    extra: dict[str, str] = {}
+    for whose in ("*", service, f"{service}-{replica}"):
+        extra |= options.settings.get(whose, {})
     return {**inherited, MARK: str(places.data), **table(places, options), **own, **extra}
 
 
-def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a Python program of ours; -P keeps the working folder off its import path."""
-    return [sys.executable, "-P", "-m", module, *arguments]
+def command(module: str, *arguments: str, python: Path | None = None) -> list[str]:
+    """Return the command that runs a Python program of ours; -P keeps the working folder off its import path.
+
+    `python` is the interpreter of another installation.
+    """
+    return [str(python or sys.executable), "-P", "-m", module, *arguments]
 
 
 def kept_secret_key(data: Path) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from estafette_common.bus import accounts
@@ -40,10 +41,28 @@ MOST_STORED = 1024**4
 """Bytes that JetStream may keep."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A server's place in a cluster of NATS servers on this machine. Clients learn of no server but those they name."""
+
+    name: str
+    port: int
+    """Where the others reach it."""
+    others: tuple[int, ...]
+    """Such ports of the other servers."""
+
+    def lines(self) -> list[str]:
+        """Return what the server's configuration says of it."""
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.others)
+        own = f"listen: 127.0.0.1:{self.port}, no_advertise: true"
+        return [f"server_name: {self.name}", f"cluster {{ name: estafette, {own}, routes: [{routes}] }}"]
+
+
 class NatsServer:
     """A nats-server with JetStream. May be killed and started again on the same port and store.
 
-    With `guarded`, it has the accounts of a real installation and lets nobody in without a credential.
+    With `guarded`, it has the accounts of a real installation and lets nobody in without a credential; the servers
+    of a cluster share theirs, in the folder `accounts`.
     """
 
     def __init__(
@@ -53,11 +72,14 @@ class NatsServer:
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
         guarded: bool = False,
+        accounts: Path | None = None,
+        cluster: Membership | None = None,
         most_stored: int = MOST_STORED,
     ) -> None:
         self.folder = folder
         self.most_stored = most_stored
-        self.accounts = folder / "accounts" if guarded else None
+        self.accounts = accounts or (folder / "accounts" if guarded else None)
+        self._cluster = cluster
         self.port = port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
@@ -92,7 +114,9 @@ class NatsServer:
         lines = [f'jetstream {{ store_dir: "{self.folder}", max_file_store: {self.most_stored} }}']
         if self.accounts is not None:
             accounts.make(self.accounts)
-            lines.append(f"include {self.accounts.name}/{accounts.CONFIGURATION}")
+            lines.append(f"include {os.path.relpath(self.accounts, self.folder)}/{accounts.CONFIGURATION}")
+        if self._cluster is not None:
+            lines += self._cluster.lines()
         return "".join(f"{line}\n" for line in lines)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

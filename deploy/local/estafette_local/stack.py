@@ -20,7 +20,7 @@ from estafette_local import environment, leftovers
 from estafette_local.builder_host import BuilderHost
 from estafette_local.environment import SERVICES, Options, Places
 from estafette_local.processes import Process, Spawn, program, tail_of
-from estafette_local.servers import NatsServer, PostgresServer, ServerError, free_port
+from estafette_local.servers import Membership, NatsServer, PostgresServer, ServerError, free_port
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Stack:
     """The system with its data in one folder. Use as a context manager, or `start` and `stop` it; calls block.
 
     A process is named by its service and replica (from 0): the services of `environment.SERVICES`,
-    `builder-host`, `nats` and `postgres`. With a `database_url` no PostgreSQL is started.
+    `builder-host`, `nats` (as many as the options say) and `postgres`. With a `database_url` no PostgreSQL is started.
     """
 
     def __init__(self, data: Path, options: Options | None = None, *, database_url: str = "") -> None:
@@ -103,7 +103,8 @@ class Stack:
             if group == ("builder-host",):
                 self._remove_jobs()
             self._end([process for (service, _), process in self.processes.items() if service in group], SIGTERM)
-        self._end([self.processes[name] for name in (("postgres", 0), ("nats", 0)) if name in self.processes], SIGINT)
+        servers = [process for (service, _), process in self.processes.items() if service in ("postgres", "nats")]
+        self._end(servers, SIGINT)
         leftovers.end_processes(self.data)
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
@@ -157,9 +158,13 @@ class Stack:
         self.processes[service, replica].start()
         self.wait_ready(service, replica)
 
-    def restart(self, service: str, replica: int = 0) -> None:
-        """Replace a replica, as an upgrade does; returns when the new one is ready."""
+    def restart(self, service: str, replica: int = 0, *, python: Path | None = None) -> None:
+        """Replace a replica, as an upgrade does; returns when the new one is ready.
+
+        `python` is the interpreter of another build to go on with; none: that which runs this.
+        """
         self.stop_one(service, replica)
+        self._prepare(service, replica, python)
         self.start_one(service, replica)
 
     def wait_ready(self, service: str, replica: int = 0) -> None:
@@ -190,10 +195,11 @@ class Stack:
 
     def _start_servers(self) -> None:
         mark = {leftovers.MARK: str(self.data)}
-        nats = NatsServer(self.data / "nats", port=self._port("nats"), environment=mark, guarded=True)
-        assert nats.accounts is not None  # noqa: S101  it is guarded
-        self.nats_url, self.nats_accounts = nats.url, nats.accounts
-        self._launch("nats", 0, _Server(nats).spawn, log=nats.folder / "nats-server.log")
+        self.nats_accounts = self.data / "nats" / "accounts"
+        servers = self._nats_servers(mark)
+        self.nats_url = ",".join(server.url for server in servers)
+        for replica, server in enumerate(servers):
+            self._launch("nats", replica, _Server(server).spawn, log=server.folder / "nats-server.log")
         if not self._external_database:
             postgres = PostgresServer(self.data / "postgres", port=self._port("postgres"), environment=mark)
             self._launch("postgres", 0, _Server(postgres).spawn, log=postgres.log)
@@ -201,6 +207,23 @@ class Stack:
             self.database_url = postgres.url("estafette")
         else:
             self.database_url = self._external_database
+
+    def _nats_servers(self, mark: dict[str, str]) -> list[NatsServer]:
+        count = self.options.nats_servers
+        if count == 1:
+            folder, port = self.data / "nats", self._port("nats")
+            return [NatsServer(folder, port=port, environment=mark, accounts=self.nats_accounts)]
+        ports = [self._port("nats cluster", replica) for replica in range(count)]
+        return [
+            NatsServer(
+                self.data / "nats" / str(replica),
+                port=self._port("nats", replica),
+                environment=mark,
+                accounts=self.nats_accounts,
+                cluster=Membership(name=f"nats-{replica}", port=own, others=tuple({*ports} - {own})),
+            )
+            for replica, own in enumerate(ports)
+        ]
 
     def _settle_places(self) -> Places:
         for service, replica in self._replicas():
@@ -221,7 +244,8 @@ class Stack:
 
     def _port(self, service: str, replica: int = 0) -> int:
         if (service, replica) not in self._ports:
-            wanted = self.options.ports.get(service) if replica == 0 else None
+            first = self.options.ports.get(service) if replica == 0 else None
+            wanted = self.options.ports.get(f"{service}-{replica}", first)
             port = wanted or free_port()
             while not wanted and port in self._ports.values():
                 port = free_port()
@@ -248,23 +272,31 @@ class Stack:
 
     def _start_services(self) -> None:
         if self.options.replicas_of("builder-host"):
-            self._start_program("builder-host", 0, environment.command("builder", "host"), port=None)
+            self._prepare("builder-host", 0, None)
+            self.processes["builder-host", 0].start()
         for service, replica in self._replicas():
-            self._start_program(
-                service, replica, environment.command(SERVICES[service]), port=self._ports[service, replica]
-            )
+            self._prepare(service, replica, None)
+            self.processes[service, replica].start()
 
-    def _start_program(self, service: str, replica: int, arguments: list[str], *, port: int | None) -> None:
+    def _prepare(self, service: str, replica: int, python: Path | None) -> None:
+        """Say how a replica is started from now on."""
         log = self.data / "logs" / f"{_label(service, replica, self.options)}.log"
-        own = environment.of_service(self.places, self.options, service, replica, port)
-        self._launch(service, replica, program(arguments, environment=own, folder=self.data, log=log), log=log)
+        if service == "builder-host":
+            arguments, port = environment.command("builder", "host", python=python), None
+        else:
+            own = environment.command(SERVICES[service], python=python)
+            arguments, port = [*self.options.commands.get(service, own)], self._ports[service, replica]
+        own_environment = environment.of_service(self.places, self.options, service, replica, port)
+        spawn = program(arguments, environment=own_environment, folder=self.data, log=log)
+        self._keep(service, replica, spawn, log=log)
 
     def _launch(self, service: str, replica: int, spawn: Spawn, *, log: Path) -> None:
-        process = Process(
-            _label(service, replica, self.options), spawn, log=log, keep_running=self.options.keep_running
-        )
-        self.processes[service, replica] = process
-        process.start()
+        self._keep(service, replica, spawn, log=log)
+        self.processes[service, replica].start()
+
+    def _keep(self, service: str, replica: int, spawn: Spawn, *, log: Path) -> None:
+        name = _label(service, replica, self.options)
+        self.processes[service, replica] = Process(name, spawn, log=log, keep_running=self.options.keep_running)
 
     def _wait_until_ready(self, wanted: Iterable[tuple[str, int]]) -> None:
         missing = list(wanted)

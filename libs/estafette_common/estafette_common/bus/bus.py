@@ -16,7 +16,7 @@ from faststream.nats import JStream, NatsBroker, NatsCredentials, NatsMessage, P
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error
+from estafette_common.bus.connection import RECONNECT_WAIT, check_version, log_error, servers
 from estafette_common.bus.delivery import NotUnderstoodError, next_try, obituary
 from estafette_common.bus.messages.commands import Answer
 from estafette_common.bus.messages.logs import LogChunk, SealedLogChunk
@@ -47,14 +47,14 @@ class Bus:
     """JetStream for one service. Nothing happens before `start`; `stop` finishes what is in hand."""
 
     def __init__(self, url: str, *, source: str, credentials: Path | None = None, grace: float = 20.0) -> None:
-        """Prepare for the server at `url`; `credentials` is a NATS credentials file, if it wants one."""
+        """Prepare for the servers at `url`, separated by commas; `credentials` is a NATS credentials file, if any."""
         self._source = source
         self._consumers: list[Consumer] = []
         self._handlers: dict[str, tuple[Consumer, Handler[Any]]] = {}
         self._stopping = False
         self._started = False
         self._broker = _Broker(
-            url,
+            servers(url),
             name=source,
             security=NatsCredentials(credentials) if credentials else None,
             logger=None,  # it would say twice what the handlers say once

@@ -15,17 +15,22 @@ OLDEST_SERVER = (2, 9)
 """JetStream of an older server lacks what the streams here are made of."""
 
 
+def servers(url: str) -> list[str]:
+    """Return each server of a list that is separated by commas. The client library takes such a list for one server."""
+    return [each.strip() for each in url.split(",") if each.strip()]
+
+
 async def connect(
     url: str, *, name: str, credentials: Path | None = None, inbox: str = DEFAULT_INBOX_PREFIX.decode()
 ) -> Client:
     """Return a connection that comes back by itself however long the server is away.
 
-    Waits for the server if it is not there yet. `credentials` is a NATS credentials file, read at each try; answers
-    come on subjects below `inbox`.
+    Waits for the server if it is not there yet; `url` may name several, separated by commas. `credentials` is a NATS
+    credentials file, read at each try; answers come on subjects below `inbox`.
     """
     client = Client()
     await client.connect(
-        url,
+        servers(url),
         name=name,
         user_credentials=credentials,
         inbox_prefix=inbox,

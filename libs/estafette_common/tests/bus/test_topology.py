@@ -6,9 +6,11 @@ from pathlib import Path
 
 import nats
 import pytest
+from estafette_common.bus.connection import connect
 from estafette_common.bus.subjects import STREAMS
 from estafette_common.bus.topology import StreamError, declare
-from estafette_local.servers import NatsServer
+from estafette_local.servers import Membership, NatsServer, free_port
+from estafette_local.waiting import eventually
 
 GIB = 1024**3
 
@@ -70,4 +72,45 @@ async def test_a_stream_that_drifted_is_repaired(nats_server: NatsServer) -> Non
     await declare(jetstream, [])
 
     assert (await jetstream.stream_info("EVENTS")).config.max_age == STREAMS["event"].max_age
+    await client.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[NatsServer]]:
+    """Three servers in a cluster, which share their accounts."""
+    ports = [free_port() for _ in range(3)]
+    servers = [
+        NatsServer(
+            tmp_path / str(number),
+            accounts=tmp_path / "accounts",
+            cluster=Membership(name=f"nats-{number}", port=port, others=tuple({*ports} - {port})),
+        )
+        for number, port in enumerate(ports)
+    ]
+    for server in servers:
+        server.start()
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+async def test_a_cluster_keeps_each_stream_three_times_and_may_lose_a_server(
+    cluster: list[NatsServer], tmp_path: Path
+) -> None:
+    url = ",".join(server.url for server in cluster)
+    client = await connect(url, name="test", credentials=tmp_path / "accounts" / "services.creds")
+    jetstream = client.jetstream()
+
+    async def declared() -> bool:
+        await declare(jetstream, [])
+        return True
+
+    await eventually(declared, within=60)
+    cluster[0].stop()
+
+    async def stored() -> bool:
+        return (await jetstream.publish("event.test", b"said")).stream == "EVENTS"
+
+    await eventually(stored, within=60)
+    assert {info.config.num_replicas for info in await jetstream.streams_info()} == {3}
     await client.close()
