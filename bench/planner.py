@@ -50,6 +50,7 @@ from estafette_local.waiting import eventually
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.declared import declared
 from manifest_planner.matcher import Matcher
+from manifest_planner.schedules import Schedules
 from manifest_planner.ticks import Ticks
 from manifest_planner.triggers import SELECT, Triggers
 
@@ -339,7 +340,7 @@ async def compare(postgres: PostgresServer, server: NatsServer, events: int) -> 
     bus = Bus(server.url, source="bench")
     await bus.start()
     databases = {size: await prepare(postgres, size) for size in SIZES}
-    matchers = {size: Matcher(Triggers(databases[size]), InMessages(), Ticks(bus), bus) for size in SIZES}
+    matchers = {size: matcher(databases[size], bus) for size in SIZES}
     taken: dict[int, dict[str, list[float]]] = {size: {"events": [], "minutes": []} for size in SIZES}
     for count in range(events):
         for size, matcher in matchers.items():
@@ -351,6 +352,11 @@ async def compare(postgres: PostgresServer, server: NatsServer, events: int) -> 
         await database.stop()
     await bus.stop()
     return taken
+
+
+def matcher(database: Database, bus: Bus) -> Matcher:
+    """Return what finds the triggers of an installation."""
+    return Matcher(Triggers(database), Schedules(database), InMessages(), Ticks(bus), bus)
 
 
 async def prepare(postgres: PostgresServer, size: int) -> Database:

@@ -51,7 +51,7 @@ from manifest_planner.history import History
 from manifest_planner.launching import Launcher
 from manifest_planner.matcher import Matcher
 from manifest_planner.memories import Memories
-from manifest_planner.payloads import Payloads
+from estafette_common.bus.payloads import Payloads
 from manifest_planner.places import Places
 from manifest_planner.planner import Planner
 from manifest_planner.planning import BuildsFrom, Server
@@ -60,6 +60,7 @@ from manifest_planner.releases import Releases
 from manifest_planner.repositories import Repositories
 from manifest_planner.requests import Requests
 from manifest_planner.runner import Runner
+from manifest_planner.schedules import Schedules
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 from manifest_planner.ticks import Ticks
@@ -144,7 +145,7 @@ def create_app(settings: Settings) -> web.Application:
     _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
     _figure(bus, Figures(database))
-    _match(bus, Matcher(Triggers(database), Payloads(bus), Ticks(bus), bus))
+    _match(bus, Matcher(Triggers(database), Schedules(database), Payloads(bus), Ticks(bus), bus))
     _follow_repositories(bus, Repositories(Places(database), Payloads(bus), decisions, bus))
     return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
 

@@ -14,6 +14,7 @@ from estafette_common.triggers.model import DockerTrigger
 
 from manifest_planner import firing, trigger_events
 from manifest_planner.firing import Candidate
+from manifest_planner.schedules import Schedules
 from manifest_planner.trigger_keys import Schedule, keys_for
 from manifest_planner.triggers import Triggers
 
@@ -37,8 +38,11 @@ class Ticks(Protocol):
 class Matcher:
     """Finds what events fire. Only triggers that the index gives for an event are looked at."""
 
-    def __init__(self, triggers: Triggers, payloads: Payloads, ticks: Ticks, bus: GroupPublisher) -> None:
+    def __init__(
+        self, triggers: Triggers, schedules: Schedules, payloads: Payloads, ticks: Ticks, bus: GroupPublisher
+    ) -> None:
         self._triggers = triggers
+        self._schedules = schedules
         self._payloads = payloads
         self._ticks = ticks
         self._bus = bus
@@ -60,7 +64,7 @@ class Matcher:
     async def on_tick(self, tick: messages.CronTicked, cause: Cause) -> None:
         """Fire what waits for a minute."""
         event = trigger_events.of_tick(tick, late=await self._ticks.late(tick, cause))
-        due = tuple(each for each in await self._triggers.schedules() if each.is_due(event))
+        due = tuple(each for each in await self._schedules.around(event.time) if each.is_due(event))
         await self._match(event, cause, due=due)
 
     async def on_pubsub(self, received: messages.PubSubReceived, cause: Cause) -> None:

@@ -43,7 +43,7 @@ LITERAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When cron triggers are due. Those with the same one share a key, so a minute asks each schedule once."""
+    """When cron triggers are due. Those with the same one share a key, so that a minute asks it once."""
 
     schedule: str
     timezone: str = ""

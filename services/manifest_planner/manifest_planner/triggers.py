@@ -41,10 +41,6 @@ class Triggers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def schedules(self) -> list[Schedule]:
-        """Return every schedule that some trigger has, or had."""
-        return [Schedule(**row) for row in await self._database.pool.fetch(SCHEDULES)]
-
     async def candidates(self, kind: str, keys: Sequence[str]) -> list[Candidate]:
         """Return the triggers of a kind under some keys, in an order that is always the same."""
         rows = await self._database.pool.fetch(SELECT, kind, list(keys))
@@ -88,8 +84,6 @@ INSERT = """
 INSERT_SCHEDULE = """
     INSERT INTO schedules (key, schedule, timezone) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING
 """
-
-SCHEDULES = "SELECT schedule, timezone FROM schedules ORDER BY key"
 
 SELECT = """
     SELECT t.source, t.owner, t.name, t.digest, t.written

@@ -133,18 +133,32 @@ def is_due(schedule: Calendar | Interval, time: datetime, zone: ZoneInfo | None 
 
     Without a zone the clock of `time` itself counts, as in the reference.
     """
-    minute = _minute(time)
     if isinstance(schedule, Interval):
-        return (minute - EPOCH) // MINUTE % schedule.minutes == 0
-    if zone is None:
-        return schedule.holds(minute)
+        return minutes_since_epoch(time) % schedule.minutes == 0
     try:
-        wall, before = minute.astimezone(zone), (minute.astimezone(UTC) - MINUTE).astimezone(zone)
+        wall, left_out = on_clock(time, zone)
     except OverflowError:
         return False
-    if not schedule.fixed:
+    if zone is None or not schedule.fixed:
         return schedule.holds(wall)
-    return (schedule.holds(wall) and not wall.fold) or any(schedule.holds(left_out) for left_out in _gap(before, wall))
+    return (schedule.holds(wall) and not wall.fold) or any(schedule.holds(each) for each in left_out)
+
+
+def minutes_since_epoch(time: datetime) -> int:
+    """Return how many minutes there were since 1970 in UTC."""
+    return (_minute(time) - EPOCH) // MINUTE
+
+
+def on_clock(time: datetime, zone: ZoneInfo | None) -> tuple[datetime, list[datetime]]:
+    """Return what a clock shows in the minute of `time`, and the minutes that it has just left out.
+
+    Without a zone it is the clock of `time` itself. OverflowError at the ends of the calendar.
+    """
+    minute = _minute(time)
+    if zone is None:
+        return minute, []
+    wall = minute.astimezone(zone)
+    return wall, _gap((minute.astimezone(UTC) - MINUTE).astimezone(zone), wall)
 
 
 def due_since(

@@ -6,6 +6,7 @@ for nothing.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from estafette_common.triggers import cron
@@ -27,5 +28,11 @@ def why_not(policy: str, schedule: Calendar | Interval, time: datetime, late: in
         return ""
     if policy == NONE:
         return "was missed, and is not made up for"
-    later = next(cron.due_since(schedule, time, min(late, LONGEST), zone), None)
+    later = _later(schedule, time, min(late, LONGEST), zone)
     return f"was missed, and {later:%Y-%m-%d %H:%M} stands for it" if later is not None else ""
+
+
+@lru_cache(maxsize=1_000)
+def _later(schedule: Calendar | Interval, time: datetime, minutes: int, zone: ZoneInfo | None) -> datetime | None:
+    """Return the first of so many minutes after one that is of the schedule; kept, for many triggers share one."""
+    return next(cron.due_since(schedule, time, minutes, zone), None)
