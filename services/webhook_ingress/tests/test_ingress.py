@@ -92,7 +92,7 @@ async def test_a_push_is_stored_as_it_came_and_in_our_words(ingress: Ingress, je
     status, answer = await ingress.send(body, delivery="d-1")
 
     raw = await jetstream.get_last_msg("EVENTS", "event.github.push")
-    push = await jetstream.get_last_msg("EVENTS", "event.git.push")
+    push = await eventually(lambda: jetstream.get_last_msg("EVENTS", "event.git.push"))
     assert (status, answer) == (200, {"event": "push", "delivery": "d-1"})
     assert GithubEvent.decode(raw.data or b"", raw.headers or {}).payload == body
     assert (raw.headers or {})["Nats-Msg-Id"] == "d-1"
@@ -108,6 +108,7 @@ async def test_a_delivery_that_is_repeated_is_stored_once(ingress: Ingress, jets
     answers = await asyncio.gather(*(ingress.send(body, delivery="d-1") for _ in range(5)))
 
     assert [status for status, _ in answers] == [200] * 5
+    await eventually(lambda: jetstream.get_last_msg("EVENTS", "event.git.push"))
     assert await stored(jetstream) == 2
 
 
@@ -126,9 +127,23 @@ async def test_a_payload_beyond_a_message_goes_to_the_object_store(
     status, _ = await ingress.send(body, delivery="large")
 
     raw = await jetstream.get_last_msg("EVENTS", "event.github.push")
+    push = await eventually(lambda: jetstream.get_last_msg("EVENTS", "event.git.push"))
     kept = await (await jetstream.object_store("payloads")).get("large")
     assert (status, raw.data or b"", kept.data) == (200, b"", body)
     assert (raw.headers or {})["ce-dataref"] == "payloads/large"
+    assert GitPushed.decode(push.data or b"", {}).revision == "2" * 40
+
+
+async def test_a_push_that_cannot_be_told_in_our_words_is_a_dead_letter_that_says_why(
+    ingress: Ingress, jetstream: JetStreamContext
+) -> None:
+    body = json.dumps({**PUSH, "commits": [{"message": 7}]}).encode()
+
+    status, _ = await ingress.send(body)
+
+    dead = await eventually(lambda: jetstream.get_last_msg("DEAD", "dead.event.github.push"), within=20)
+    assert status == 200
+    assert "a commit of it" in (dead.headers or {})["estafette-reason"]
 
 
 REFUSALS: list[tuple[str, int, str, bytes, dict[str, str | None]]] = [

@@ -1,4 +1,4 @@
-"""GitHub's webhooks: verified, translated, stored, and only then answered."""
+"""GitHub's webhooks: verified, stored as they came, and only then answered."""
 
 from http import HTTPStatus
 from time import perf_counter
@@ -6,15 +6,13 @@ from time import perf_counter
 import msgspec
 import structlog
 from aiohttp import web
-from estafette_common.bus import identity
 from estafette_common.bus.messages.events import GithubEvent
-from estafette_common.bus.messages.message import Encoded, Message
-from estafette_common.bus.publishing import GroupPublisher, NotStoredError
+from estafette_common.bus.payloads import Payloads
+from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.telemetry import doing
 
 from webhook_ingress.metrics import ANSWERED, SECONDS
-from webhook_ingress.payloads import LARGEST_MESSAGE, Payloads
-from webhook_ingress.pushes import NotAPushError, translate
+from webhook_ingress.pushes import NotAPushError, read
 from webhook_ingress.signatures import RefusedError, check
 
 log = structlog.get_logger()
@@ -25,6 +23,9 @@ RETRY_AFTER = "10"
 LONGEST_NAME = 100
 """Characters of a delivery id or an event name; GitHub's are far shorter."""
 
+LARGEST_MESSAGE = 900 * 1024
+"""Bytes of a payload that still travels in its message; nats-server takes 1 MiB with headers unless told otherwise."""
+
 IS_JSON = {"Content-Type": "application/json"}
 
 _JSON = msgspec.json.Encoder()
@@ -34,7 +35,7 @@ _JSON_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class GithubHooks:
     """Takes GitHub's webhooks."""
 
-    def __init__(self, bus: GroupPublisher, payloads: Payloads, secret: str) -> None:
+    def __init__(self, bus: Publisher, payloads: Payloads, secret: str) -> None:
         self._bus = bus
         self._payloads = payloads
         self._secret = secret.encode()
@@ -58,17 +59,17 @@ class GithubHooks:
     async def _take(self, request: web.Request) -> web.Response:
         body = await _verified(request, self._secret)
         kind, delivery = _name(request, "X-GitHub-Event"), _name(request, "X-GitHub-Delivery")
-        await self._store(_translate(kind, delivery, body), delivery)
+        _check(kind, body)
+        await self._store(kind, body, delivery)
         log.debug("webhook accepted", forge="github", kind=kind, delivery=delivery)
         return web.Response(body=_JSON.encode({"event": kind, "delivery": delivery}), headers=IS_JSON)
 
-    async def _store(self, messages: dict[str, Message | Encoded], delivery: str) -> None:
+    async def _store(self, kind: str, body: bytes, delivery: str) -> None:
         try:
-            for key, message in messages.items():
-                if isinstance(message, GithubEvent) and len(message.payload) > LARGEST_MESSAGE:
-                    reference = await self._payloads.keep(delivery, message.payload)
-                    messages[key] = GithubEvent(kind=message.kind, dataref=reference)
-            await self._bus.publish_all(messages)
+            event = GithubEvent(kind=kind, payload=body)
+            if len(body) > LARGEST_MESSAGE:
+                event = GithubEvent(kind=kind, dataref=await self._payloads.keep(delivery, body))
+            await self._bus.publish(event, id=delivery)
         except NotStoredError as error:
             log.warning("webhook not stored", delivery=delivery, error=str(error))
             reason = "the event could not be stored; send it again"
@@ -97,19 +98,17 @@ def _name(request: web.Request, header: str) -> str:
     return text
 
 
-def _translate(kind: str, delivery: str, body: bytes) -> dict[str, Message | Encoded]:
-    """Return what a verified webhook tells, by message id; RefusedError when it is not what GitHub sends."""
-    messages: dict[str, Message | Encoded] = {delivery: GithubEvent(kind=kind, payload=body)}
+def _check(kind: str, body: bytes) -> None:
+    """Return if a verified body is what GitHub sends for the kind, as far as we know it; else RefusedError."""
     try:
         if kind == "push":
-            messages[identity.derive(delivery, identity.GIT_PUSH)] = translate(body)
+            read(body)
         else:
             _JSON_OBJECT.decode(body)
     except NotAPushError as error:
         raise RefusedError(str(error), status=HTTPStatus.BAD_REQUEST) from None
     except msgspec.MsgspecError:
         raise RefusedError("the body is not a JSON object", status=HTTPStatus.BAD_REQUEST) from None
-    return messages
 
 
 def _refusal(error: RefusedError) -> web.Response:

@@ -42,7 +42,7 @@ class _Installation(msgspec.Struct):
     id: int
 
 
-class _Push(msgspec.Struct):
+class Push(msgspec.Struct):
     """The parts of https://docs.github.com/webhooks/webhook-events-and-payloads#push that matter here.
 
     msgspec skips the rest of the payload four times as fast as pydantic.
@@ -52,30 +52,45 @@ class _Push(msgspec.Struct):
     after: str
     repository: _Repository
     deleted: bool = False
-    commits: list[_Commit] = []
+    commits: list[msgspec.Raw] = []
     pusher: _Person | None = None
     installation: _Installation | None = None
 
+    @property
+    def owner(self) -> str:
+        """Who owns the repository: GitHub gives old accounts one name, newer ones the other."""
+        return self.repository.owner.login or self.repository.owner.name or ""
 
-_DECODER = msgspec.json.Decoder(_Push)
+
+_PUSH = msgspec.json.Decoder(Push)
+_COMMIT = msgspec.json.Decoder(_Commit)
 _ENCODER = msgspec.json.Encoder()
 
 
-def translate(payload: bytes) -> Encoded:
-    """Return what was pushed, a `GitPushed`; NotAPushError names the field that is missing or of the wrong type."""
+def read(payload: bytes) -> Push:
+    """Return GitHub's push; NotAPushError names the field that is missing or of the wrong type."""
     try:
-        push = _DECODER.decode(payload)
+        push = _PUSH.decode(payload)
     except msgspec.MsgspecError as error:
         raise NotAPushError(f"not a push payload: {error}") from None
-    owner = push.repository.owner.login or push.repository.owner.name
-    if not (owner and push.repository.name and push.after):
+    if not (push.owner and push.repository.name and push.after):
         raise NotAPushError("not a push payload: owner, repository name or revision is empty")
+    return push
+
+
+def translate(payload: bytes) -> Encoded:
+    """Return what was pushed, a `GitPushed`; NotAPushError as `read`, and for what the newest commits lack."""
+    push = read(payload)
+    try:
+        commits = [_COMMIT.decode(commit) for commit in push.commits[-MOST_COMMITS:]]
+    except msgspec.MsgspecError as error:
+        raise NotAPushError(f"not a push payload: a commit of it: {error}") from None
     pushed = {
-        "repository": {"source": SOURCE, "owner": owner, "name": push.repository.name},
+        "repository": {"source": SOURCE, "owner": push.owner, "name": push.repository.name},
         "ref": push.ref,
         "revision": push.after,
         "deleted": push.deleted,
-        "commits": push.commits[-MOST_COMMITS:],
+        "commits": commits,
         "pushed_by": (push.pusher.email or push.pusher.name or "") if push.pusher else "",
         "installation": push.installation.id if push.installation else None,
     }

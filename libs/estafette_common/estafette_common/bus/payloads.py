@@ -1,17 +1,17 @@
-"""Payloads too large for a message: kept in JetStream's object store, with a reference in the event."""
+"""Payloads of webhooks too large for a message: kept in JetStream's object store, with a reference in the event."""
 
 import nats.errors
 import nats.js.errors
-from estafette_common.bus.bus import Bus
-from estafette_common.bus.publishing import NotStoredError
-from estafette_common.bus.subjects import STREAMS
 from nats.js.api import ObjectStoreConfig
 from nats.js.object_store import ObjectStore
 
-BUCKET = "payloads"
+from estafette_common.bus.bus import Bus
+from estafette_common.bus.delivery import TemporaryError
+from estafette_common.bus.messages.events import GithubEvent
+from estafette_common.bus.publishing import NotStoredError
+from estafette_common.bus.subjects import STREAMS
 
-LARGEST_MESSAGE = 900 * 1024
-"""Bytes of a payload that still travels in its message; nats-server takes 1 MiB with headers unless told otherwise."""
+BUCKET = "payloads"
 
 
 class Payloads:
@@ -31,6 +31,19 @@ class Payloads:
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             raise NotStoredError(f"payload {name}: {error!r}") from error
         return f"{BUCKET}/{name}"
+
+    async def of(self, event: GithubEvent) -> bytes:
+        """Return the payload of an event; empty when it lies elsewhere and is not kept any more. TemporaryError."""
+        if not event.dataref:
+            return event.payload
+        bucket, _, name = event.dataref.partition("/")
+        try:
+            store = await self._bus.jetstream.object_store(bucket)
+            return (await store.get(name)).data or b""
+        except nats.js.errors.NotFoundError:
+            return b""
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
+            raise TemporaryError(f"payload {event.dataref}: {error!r}") from error
 
     async def _bucket(self) -> ObjectStore:
         jetstream = self._bus.jetstream
