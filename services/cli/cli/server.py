@@ -17,6 +17,7 @@ from estafette_common.bus.messages.commands import Answer, Command
 from estafette_common.bus.publishing import NotStoredError
 from estafette_common.bus.requesting import NoAnswerError, Requester
 from estafette_common.jobs.plan import Repository
+from nats.aio.client import Client
 
 CONNECTS_WITHIN = 5
 """Seconds."""
@@ -35,6 +36,20 @@ class Bus:
 
     async def ask(self, command: Command, *, id: str, within: float) -> Answer:
         """Return the answer to a command; ServerError when there is none, or where it was not done."""
+        async with self.connected() as client:
+            try:
+                answer = await Requester(client, source="cli").ask(command, id=id, within=within)
+            except NoAnswerError as error:
+                raise ServerError(f"{error}; it is stored and will be done. To hear of it, add --id {id}") from None
+            except (NotStoredError, nats.errors.Error) as error:
+                raise ServerError(f"it could not be stored: {error}") from None
+        if answer.error is not None:
+            raise ServerError(answer.message or answer.error)
+        return answer
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Client]:
+        """Give a connection for as long as the block; ServerError when there is none to be had."""
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         try:
             client = await nats.connect(
@@ -47,16 +62,9 @@ class Bus:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise ServerError(f"NATS at {self.url} lets nobody in: {error or type(error).__name__}") from None
         try:
-            answer = await Requester(client, source="cli").ask(command, id=id, within=within)
-        except NoAnswerError as error:
-            raise ServerError(f"{error}; it is stored and will be done. To hear of it, add --id {id}") from None
-        except (NotStoredError, nats.errors.Error) as error:
-            raise ServerError(f"it could not be stored: {error}") from None
+            yield client
         finally:
             await client.close()
-        if answer.error is not None:
-            raise ServerError(answer.message or answer.error)
-        return answer
 
 
 class Api:
