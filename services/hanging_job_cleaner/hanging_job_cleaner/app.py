@@ -9,7 +9,7 @@ from estafette_common.jobs.runtimes.settings import create_runtime
 from hanging_job_cleaner.builds import Builds
 from hanging_job_cleaner.cleaner import Cleaner
 from hanging_job_cleaner.reconciling import Limits
-from hanging_job_cleaner.requests import Requests
+from hanging_job_cleaner.requests import SOURCE, Requests
 from hanging_job_cleaner.settings import Settings
 
 
@@ -18,12 +18,18 @@ def create_app(settings: Settings) -> web.Application:
     database = Database(settings.database_url, connections=settings.database_connections)
     bus = Bus(
         settings.nats_url,
-        source="hanging-job-cleaner",
+        source=SOURCE,
         credentials=settings.nats_credentials,
         grace=settings.shutdown_grace,
     )
     limits = Limits(grace=settings.grace, keep_finished=settings.keep_finished)
     cleaner = Cleaner(
-        Builds(database), create_runtime(settings), Requests(bus), bus, limits=limits, interval=settings.clean_interval
+        Builds(database),
+        create_runtime(settings),
+        Requests(bus),
+        bus,
+        limits=limits,
+        interval=settings.clean_interval,
+        dry_run=settings.clean_dry_run,
     )
     return service.application(database, bus, cleaner)

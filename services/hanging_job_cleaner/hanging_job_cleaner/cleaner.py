@@ -7,19 +7,22 @@ import asyncpg
 import nats.errors
 import structlog
 from estafette_common.bus import identity
-from estafette_common.bus.messages.commands import Lose
+from estafette_common.bus.messages.commands import Cancel, Lose
+from estafette_common.bus.messages.events import CleaningAction as Do
 from estafette_common.bus.publishing import NotStoredError, Publisher
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRuntime, RuntimeUnavailableError
 from estafette_common.service import Background
 from prometheus_client import Counter
 
+from hanging_job_cleaner.actions import Action
 from hanging_job_cleaner.builds import Builds
-from hanging_job_cleaner.reconciling import Limits, Lost, Remove, reconcile, silent
-from hanging_job_cleaner.requests import Requests
+from hanging_job_cleaner.reconciling import BuildState, Findings, Limits, reconcile, silent, under_way
+from hanging_job_cleaner.requests import SOURCE, Requests
 
 log = structlog.get_logger()
 
-ACTIONS = Counter("estafette_cleaned_total", "What was mended.", ["action"])
+ACTIONS = Counter("estafette_cleaned_total", "What was mended, or would have been.", ["action", "dry_run"])
 
 UNREACHABLE = (
     RuntimeUnavailableError,
@@ -45,13 +48,17 @@ class Cleaner(Background):
         *,
         limits: Limits,
         interval: float,
+        dry_run: bool = False,
     ) -> None:
+        """With `dry_run`, only tell what would be done."""
         self._builds = builds
         self._runtime = runtime
         self._requests = requests
         self._bus = bus
         self._limits = limits
         self._interval = interval
+        self._dry_run = dry_run
+        self._told: frozenset[str] = frozenset()
 
     async def stop(self) -> None:
         """Stop looking, and let go of the runtime."""
@@ -59,29 +66,57 @@ class Cleaner(Background):
         await self._runtime.close()
 
     async def look(self) -> None:
-        """Look once, and mend what is wrong."""
+        """Look once, and mend what is wrong; what cannot be mended now is tried with the next look."""
+        actions = await self._decide()
+        self._told &= {action.id for action in actions}
+        for action in actions:
+            try:
+                await self._mend(action)
+            except UNREACHABLE as error:
+                log.warning("cannot mend now", action=action.do, kind=action.kind, job=action.job_id, error=repr(error))
+
+    async def _decide(self) -> list[Action]:
         # In this order: once no request waits, the jobs of all that were handled are there to be listed.
         waiting = await self._requests.are_waiting()
         jobs = await self._runtime.jobs()
         builds = await self._builds.active_or_among([job.job_id for job in jobs])
         now = datetime.now(UTC)
-        told = {
-            each.id: await self._requests.last_told(each.kind, each.id) for each in silent(builds, now, self._limits)
-        }
-        actions = reconcile(builds, jobs, told=told, requests_waiting=waiting, now=now, limits=self._limits)
-        for action in actions:
+        found = Findings(
+            builds=builds,
+            jobs=jobs,
+            told={
+                each.id: await self._requests.last_told(each.kind, each.id)
+                for each in silent(builds, now, self._limits)
+            },
+            timeouts=await self._requests.timeouts(_names(under_way(builds, now))),
+            requests_waiting=waiting,
+            now=now,
+        )
+        return reconcile(found, self._limits)
+
+    async def _mend(self, action: Action) -> None:
+        """Tell of an action and do it: in this order, for what is mended is not found a second time to be told."""
+        if action.id not in self._told:
+            log.warning("mending", action=action.do, dry_run=self._dry_run, **_fields(action))
+            await self._bus.publish(action.event(dry_run=self._dry_run), id=action.id)
+            self._told |= {action.id}
+            ACTIONS.labels(action.do, str(self._dry_run).lower()).inc()
+        if not self._dry_run:
             await self._do(action)
 
-    async def _do(self, action: Lost | Remove) -> None:
-        match action:
-            case Lost(build_id, reason, kind):
-                log.warning("job lost", kind=kind, job=build_id, reason=reason)
-                command = Lose(kind=kind, job_id=build_id, reason=reason)
-                await self._bus.publish(command, id=identity.derive(build_id, "lose"))
-            case Remove(name, reason):
-                log.info("job removed", job=name, reason=reason)
-                await self._runtime.remove(name)
-        ACTIONS.labels(type(action).__name__.lower()).inc()
+    async def _do(self, action: Action) -> None:
+        kind, job_id = action.kind, action.job_id
+        match action.do:
+            case Do.LOST:
+                lose = Lose(kind=Kind(kind), job_id=job_id, reason=action.reason)
+                await self._bus.publish(lose, id=identity.derive(job_id, "lose"))
+            case Do.CANCELED:
+                cancel = Cancel(kind=Kind(kind), job_id=job_id, reason=action.reason, by=SOURCE)
+                await self._bus.publish(cancel, id=identity.derive(job_id, "overdue"))
+            case Do.TOLD_AGAIN:
+                await self._requests.tell_again(Kind(kind), job_id)
+            case Do.JOB_REMOVED:
+                await self._runtime.remove(action.name)
 
     async def _run(self) -> None:
         while True:
@@ -92,3 +127,12 @@ class Cleaner(Background):
                 log.warning("cannot look now", error=repr(error))
             except Exception:
                 log.exception("looking failed")
+
+
+def _names(builds: list[BuildState]) -> list[tuple[Kind, str]]:
+    return [(build.kind, build.id) for build in builds]
+
+
+def _fields(action: Action) -> dict[str, str]:
+    """Return what is logged of an action."""
+    return {"kind": action.kind, "job": action.job_id, "name": action.name, "reason": action.reason}

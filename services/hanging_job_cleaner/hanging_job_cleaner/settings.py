@@ -9,5 +9,6 @@ class Settings(RuntimeSettings, DatabaseSettings, ServiceSettings):
     """Settings of hanging-job-cleaner."""
 
     clean_interval: float = Field(10.0, description="Seconds between two looks.")
-    grace: float = Field(60.0, description="Seconds after its last sign of life that a build without a job is lost.")
+    clean_dry_run: bool = Field(default=False, description="Only tell what would be mended, and mend nothing.")
+    grace: float = Field(45.0, description="Seconds after its last sign of life that a build without a job is lost.")
     keep_finished: float = Field(60.0, description="Seconds that the job of a build that ended is kept.")

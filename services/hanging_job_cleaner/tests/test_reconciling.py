@@ -1,187 +1,229 @@
+"""What is decided, as a table: what is found on each side, and what is done."""
+
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from estafette_common.bus.messages.events import CleaningAction as Do
 from estafette_common.jobs.lifecycle import FINAL, Kind, Status
 from estafette_common.jobs.runtimes import JobState
-from hanging_job_cleaner.reconciling import PLANNER_PATIENCE, BuildState, Limits, Lost, Remove, Told, reconcile
+from hanging_job_cleaner.actions import Action
+from hanging_job_cleaner.reconciling import (
+    PLANNER_PATIENCE,
+    BuildState,
+    Findings,
+    Limits,
+    Told,
+    reconcile,
+    under_way,
+)
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LIMITS = Limits(grace=60.0, keep_finished=30.0)
 ACTIVE = sorted(set(Status) - FINAL)
+PATIENCE = PLANNER_PATIENCE.total_seconds()
+LIMIT = 3600.0
 
 
 def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def build(status: Status, *, inserted: float = 1000.0, **signs: float) -> BuildState:
+def build(status: Status, *, kind: Kind = Kind.BUILD, waiting: bool = False, **signs: float) -> BuildState:
     """Return a build; signs are seconds before now."""
-    times: dict[str, Any] = {f"{name}_at": ago(seconds) for name, seconds in signs.items()}
-    return BuildState(id="7", status=status, inserted_at=ago(inserted), **times)
+    times: dict[str, Any] = {f"{name}_at": ago(seconds) for name, seconds in ({"inserted": 1000.0} | signs).items()}
+    return BuildState(id="7", kind=kind, status=status, waiting=waiting, **times)
 
 
-def job(*, alive: bool, created: float = 1000.0, job_id: str = "7") -> JobState:
-    return JobState(name=f"build-{job_id}", kind="build", job_id=job_id, alive=alive, created_at=ago(created))
+def job(*, alive: bool, created: float = 1000.0, job_id: str = "7", kind: str = "build", name: str = "") -> JobState:
+    return JobState(name=name or f"{kind}-{job_id}", kind=kind, job_id=job_id, alive=alive, created_at=ago(created))
 
 
-LONG_AGO = Told(at=ago(900), is_end=False)
+def signs(seconds: float) -> list[dict[str, Any]]:
+    return [{name: seconds} for name in ("dispatched", "started", "heartbeat")]
 
 
-def decide(
-    *builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False, told: Told | None = LONG_AGO
-) -> list[Lost | Remove]:
-    stream = {build.id: told for build in builds}
-    return reconcile(builds, jobs, told=stream, requests_waiting=waiting, now=NOW, limits=LIMITS)
+def told(seconds: float, *, is_end: bool = False, handled: bool = False, again: bool = False) -> Told:
+    return Told(at=ago(seconds), is_end=is_end, number=3, is_handled=handled, is_again=again)
 
 
-def is_lost(*builds: BuildState, jobs: tuple[JobState, ...] = (), waiting: bool = False) -> bool:
-    return [type(action) for action in decide(*builds, jobs=jobs, waiting=waiting)] == [Lost]
+LONG_AGO = told(900)
+PENDING, RUNNING, CANCELING = Status.PENDING, Status.RUNNING, Status.CANCELING
+ALIVE, DEAD, NONE = (job(alive=True),), (job(alive=False),), ()
 
 
-@pytest.mark.parametrize("status", ACTIVE)
-def test_a_build_without_a_job_is_lost_after_the_grace(status: Status) -> None:
-    assert is_lost(build(status, inserted=61))
-    assert not is_lost(build(status, inserted=60))
+@dataclass(frozen=True)
+class Case:
+    """What is found of one build; `do` is what shall be done."""
+
+    what: str
+    build: BuildState | None
+    jobs: tuple[JobState, ...]
+    do: Do | None
+    told: Told | None = LONG_AGO
+    requests_waiting: bool = False
+    timeout: float | None = LIMIT
 
 
-@pytest.mark.parametrize("sign", ["dispatched", "started", "heartbeat"])
-def test_the_grace_begins_with_the_last_sign(sign: str) -> None:
-    assert not is_lost(build(Status.RUNNING, **{sign: 59.0}))
-    assert is_lost(build(Status.RUNNING, **{sign: 61.0}))
+def decide(case: Case) -> list[Action]:
+    return reconcile(
+        Findings(
+            builds=[case.build] if case.build else [],
+            jobs=case.jobs,
+            told={"7": case.told},
+            timeouts={"7": case.timeout} if case.timeout is not None else {},
+            requests_waiting=case.requests_waiting,
+            now=NOW,
+        ),
+        LIMITS,
+    )
 
 
-def test_an_older_sign_does_not_outweigh_a_later_one() -> None:
-    assert not is_lost(build(Status.RUNNING, dispatched=900, started=800, heartbeat=10))
-    assert not is_lost(build(Status.RUNNING, dispatched=900, started=10, heartbeat=800))
+CASES = [
+    # active without a job
+    *(Case(f"{it}, no job", build(it, inserted=61), NONE, Do.LOST) for it in ACTIVE),
+    *(Case(f"{it}, no job, within the grace", build(it, inserted=60), NONE, None) for it in ACTIVE),
+    *(Case(f"running, heard of just now, {at}", build(RUNNING, **at), NONE, None) for at in signs(59.0)),
+    *(Case(f"running, heard of long ago, {at}", build(RUNNING, **at), NONE, Do.LOST) for at in signs(61.0)),
+    Case("an old sign does not outweigh a new one", build(RUNNING, dispatched=900, heartbeat=10), NONE, None),
+    Case("waits for others", build(PENDING, waiting=True, inserted=90_000), NONE, None),
+    Case("waited for others until now", build(PENDING, inserted=90_000, admitted=59), NONE, None),
+    Case("waited for others long ago", build(PENDING, inserted=90_000, admitted=61), NONE, Do.LOST),
+    # requests may still lead to a job
+    Case("pending, requests wait", build(PENDING), NONE, None, requests_waiting=True),
+    Case("pending, never requested", build(PENDING), NONE, Do.LOST, told=None),
+    Case("pending, never requested, requests wait", build(PENDING), NONE, None, told=None, requests_waiting=True),
+    Case("dispatched, requests of others wait", build(PENDING, dispatched=61), NONE, Do.LOST, requests_waiting=True),
+    Case("started, requests of others wait", build(PENDING, started=61), NONE, Do.LOST, requests_waiting=True),
+    # its builder died
+    Case("its job ended without a word", build(RUNNING, heartbeat=61), DEAD, Do.LOST),
+    Case("its job ended just now", build(RUNNING, heartbeat=59), DEAD, None),
+    Case(
+        "its job is of another kind", build(RUNNING, heartbeat=61), (job(alive=True, kind="bot", created=1),), Do.LOST
+    ),
+    *(Case(f"{it}, silent, its job lives", build(it, heartbeat=900), ALIVE, None) for it in ACTIVE),
+    Case(
+        "one of its two jobs lives",
+        build(RUNNING, heartbeat=900),
+        (job(alive=True), job(alive=False, name="build-7-2")),
+        None,
+    ),
+    # the stream knows more than the database
+    Case("told of just now", build(RUNNING, heartbeat=900), NONE, None, told=told(10)),
+    Case("told of long ago", build(RUNNING, heartbeat=900), NONE, Do.LOST, told=told(61)),
+    Case("its end waits for the planner", build(RUNNING), NONE, None, told=told(PATIENCE - 1, is_end=True)),
+    Case("its end waited too long", build(RUNNING), NONE, Do.LOST, told=told(PATIENCE + 1, is_end=True)),
+    # finished but not reported
+    Case("its end was noted just now", build(RUNNING), DEAD, None, told=told(59, is_end=True, handled=True)),
+    Case("its end came to nothing", build(RUNNING), DEAD, Do.TOLD_AGAIN, told=told(61, is_end=True, handled=True)),
+    Case("the same without a job", build(RUNNING), NONE, Do.TOLD_AGAIN, told=told(61, is_end=True, handled=True)),
+    Case(
+        "its end was told again just now",
+        build(RUNNING),
+        DEAD,
+        None,
+        told=told(59, is_end=True, handled=True, again=True),
+    ),
+    Case(
+        "its end came to nothing twice",
+        build(RUNNING),
+        DEAD,
+        Do.LOST,
+        told=told(61, is_end=True, handled=True, again=True),
+    ),
+    # canceling that never ends
+    Case("canceled, no job, requests wait", build(CANCELING, canceling=61), NONE, Do.LOST, requests_waiting=True),
+    Case("canceled just now, no job", build(CANCELING, canceling=59), NONE, None, requests_waiting=True),
+    Case("canceled, its job lives on", build(CANCELING, canceling=61, heartbeat=1), ALIVE, Do.JOB_REMOVED),
+    Case("canceled just now, its job lives", build(CANCELING, canceling=59, heartbeat=1), ALIVE, None),
+    # over time-out
+    Case("runs longer than it may", build(RUNNING, started=LIMIT + 121, heartbeat=1), ALIVE, Do.CANCELED),
+    Case("is about to end itself", build(RUNNING, started=LIMIT + 119, heartbeat=1), ALIVE, None),
+    Case("cannot start for too long", build(PENDING, dispatched=LIMIT + 121), ALIVE, Do.CANCELED),
+    Case("its limit is not known", build(RUNNING, started=90_000, heartbeat=1), ALIVE, None, timeout=None),
+    Case("over time, canceled already", build(CANCELING, started=90_000, canceling=1), ALIVE, None),
+    # job without active
+    *(Case(f"{it}, its job ended", build(it, finished=31), DEAD, Do.JOB_REMOVED) for it in sorted(FINAL)),
+    *(Case(f"{it}, its job lives", build(it, finished=31), ALIVE, Do.JOB_REMOVED) for it in sorted(FINAL)),
+    *(Case(f"{it} just now, its job is kept", build(it, finished=29), ALIVE, None) for it in sorted(FINAL)),
+    *(Case(f"{it}, no job", build(it, finished=900), NONE, None) for it in sorted(FINAL)),
+    *(Case(f"{it}, its job ended just now", build(it, heartbeat=10), DEAD, None) for it in ACTIVE),
+    Case("an old job of nothing", None, (job(alive=True, created=61),), Do.JOB_REMOVED),
+    Case("a young job of nothing", None, (job(alive=True, created=60),), None),
+    Case("nothing at all", None, NONE, None),
+]
 
 
-def test_a_build_whose_job_ended_without_a_word_is_lost_after_the_grace() -> None:
-    assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(job(alive=False),))
-    assert not is_lost(build(Status.RUNNING, heartbeat=59), jobs=(job(alive=False),))
+def _of_kind(case: Case, kind: Kind) -> Case:
+    swapped = {"build": str(kind), str(kind): "build"}
+    jobs = tuple(replace(each, kind=swapped.get(each.kind, each.kind)) for each in case.jobs)
+    return replace(case, build=replace(case.build, kind=kind) if case.build else None, jobs=jobs)
 
 
-@pytest.mark.parametrize("status", ACTIVE)
-def test_a_build_whose_job_lives_is_not_lost_even_without_heartbeats(status: Status) -> None:
-    assert decide(build(status, heartbeat=900), jobs=(job(alive=True),)) == []
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_what_is_found_decides_what_is_done(case: Case, kind: Kind) -> None:
+    assert [action.do for action in decide(_of_kind(case, kind))] == ([case.do] if case.do else [])
 
 
-def test_a_build_is_not_lost_while_requests_wait_for_the_dispatcher() -> None:
-    assert decide(build(Status.PENDING), waiting=True) == []
+@pytest.mark.parametrize("kind", list(Kind))
+def test_what_is_done_names_the_job_and_its_kind(kind: Kind) -> None:
+    cases = [_of_kind(case, kind) for case in CASES if case.build and case.do]
+
+    assert {(action.kind, action.job_id) for case in cases for action in decide(case)} == {(kind, "7")}
 
 
-@pytest.mark.parametrize("sign", ["dispatched", "started"])
-def test_a_build_that_was_dispatched_gets_no_help_from_requests_of_others(sign: str) -> None:
-    assert is_lost(build(Status.PENDING, **{sign: 61.0}), waiting=True)
-
-
-@pytest.mark.parametrize("status", sorted(FINAL))
-def test_a_build_that_ended_is_never_lost(status: Status) -> None:
-    assert decide(build(status, finished=900)) == []
-
-
-def test_the_reason_says_what_was_looked_for() -> None:
-    [lost] = decide(build(Status.RUNNING, heartbeat=75))
-
-    assert isinstance(lost, Lost)
-    assert lost.build_id == "7"
-    assert lost.reason == "the build is running, there is no job behind it, and nothing was heard of it for 75 s"
-
-
-@pytest.mark.parametrize("alive", [True, False])
-@pytest.mark.parametrize("status", sorted(FINAL))
-def test_the_job_of_a_build_that_ended_is_kept_for_a_while_and_then_removed(status: Status, alive: bool) -> None:
-    [action] = decide(build(status, finished=31), jobs=(job(alive=alive),))
-
-    assert isinstance(action, Remove)
-    assert action.name == "build-7"
-    assert decide(build(status, finished=29), jobs=(job(alive=alive),)) == []
-
-
-@pytest.mark.parametrize("status", ACTIVE)
-def test_the_job_of_an_active_build_stays(status: Status) -> None:
-    assert decide(build(status, heartbeat=10), jobs=(job(alive=False, created=90_000),)) == []
-
-
-def test_a_job_of_no_build_is_removed_once_it_is_old() -> None:
-    assert decide(jobs=(job(alive=True, created=90),)) == []
-    assert [type(action) for action in decide(jobs=(job(alive=True, created=91),))] == [Remove]
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (
+            Case("", build(RUNNING, heartbeat=75), NONE, None),
+            "the build is running, there is no job behind it, and nothing was heard of it for 75 s",
+        ),
+        (
+            Case("", build(RUNNING), DEAD, None, told=told(75, is_end=True, handled=True)),
+            "the end of its job was told 75 s ago, and the build is running",
+        ),
+        (
+            Case("", build(RUNNING, started=4000, heartbeat=1), ALIVE, None),
+            "it is under way for 4000 s, and may run for 3600 s",
+        ),
+        (Case("", build(Status.FAILED, finished=75), ALIVE, None), "its build failed 75 s ago"),
+        (Case("", build(CANCELING, canceling=75), ALIVE, None), "its build was canceled 75 s ago, and it did not end"),
+        (Case("", None, DEAD, None), "there is nothing of its id"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_reason_says_what_was_found(case: Case, reason: str) -> None:
+    assert [action.reason for action in decide(case)] == [reason]
 
 
 def test_each_build_is_judged_by_its_own_job() -> None:
-    other = BuildState(id="8", status=Status.RUNNING, inserted_at=ago(1000))
+    other = BuildState(id="8", status=RUNNING, inserted_at=ago(1000))
+    found = Findings(
+        builds=[build(RUNNING), other],
+        jobs=[job(alive=True, job_id="8")],
+        told={"7": LONG_AGO, "8": LONG_AGO},
+        timeouts={},
+        requests_waiting=False,
+        now=NOW,
+    )
 
-    actions = decide(build(Status.RUNNING), other, jobs=(job(alive=True, job_id="8"),))
-
-    assert [action.build_id for action in actions if isinstance(action, Lost)] == ["7"]
-
-
-def test_nothing_to_do_is_nothing_done() -> None:
-    assert decide() == []
-
-
-def test_a_build_is_not_lost_while_the_stream_hears_of_it_though_the_planner_is_away() -> None:
-    assert decide(build(Status.RUNNING, heartbeat=900), told=Told(at=ago(10), is_end=False)) == []
-    assert decide(build(Status.RUNNING, heartbeat=900), told=Told(at=ago(61), is_end=False))
+    assert [action.job_id for action in reconcile(found, LIMITS)] == ["7"]
 
 
-def test_a_build_whose_end_is_told_waits_for_the_planner_but_not_for_ever() -> None:
-    patience = PLANNER_PATIENCE.total_seconds()
+def test_an_action_has_the_same_id_with_every_look_until_it_is_done() -> None:
+    found = Case("", None, DEAD, None)
+    [once], [again] = decide(found), decide(found)
+    [later_job] = decide(replace(found, jobs=(job(alive=False, created=100),)))
 
-    assert decide(build(Status.RUNNING), told=Told(at=ago(patience - 1), is_end=True)) == []
-    assert decide(build(Status.RUNNING), told=Told(at=ago(patience + 1), is_end=True))
-
-
-def test_a_build_that_was_never_requested_waits_as_long_as_pushes_do() -> None:
-    assert decide(build(Status.PENDING, inserted=1000), told=None, waiting=True) == []
-    assert [type(action) for action in decide(build(Status.PENDING, inserted=1000), told=None)] == [Lost]
+    assert once.id == again.id
+    assert once.id != later_job.id
 
 
-@pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.BOT])
-def test_a_release_or_bot_without_a_job_is_lost_as_what_it_is(kind: Kind) -> None:
-    silent = BuildState(id="7", kind=kind, status=Status.RUNNING, inserted_at=ago(1000))
+def test_a_time_limit_is_looked_up_only_of_what_may_be_over_it() -> None:
+    long_ago, just_now = build(RUNNING, started=200), build(RUNNING, started=10)
+    ended, unborn = build(Status.FAILED, started=200), build(PENDING)
 
-    [lost] = decide(silent)
-
-    assert isinstance(lost, Lost)
-    assert lost.kind is kind
-    assert lost.reason.startswith(f"the {kind} is running")
-
-
-@pytest.mark.parametrize("kind", ["release", "bot"])
-def test_jobs_of_releases_and_bots_are_removed_as_those_of_builds(kind: str) -> None:
-    left = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=False, created_at=ago(1000))
-
-    assert decide(jobs=(left,)) == [Remove(f"{kind}-7", "there is nothing of its id")]
-
-
-@pytest.mark.parametrize("kind", ["release", "bot"])
-def test_a_job_of_another_kind_is_not_that_of_a_build(kind: str) -> None:
-    other = JobState(name=f"{kind}-7", kind=kind, job_id="7", alive=True, created_at=ago(10))
-
-    assert is_lost(build(Status.RUNNING, heartbeat=61), jobs=(other,))
-
-
-def test_a_canceled_build_that_was_never_given_to_a_runtime_waits_for_no_request() -> None:
-    assert is_lost(build(Status.CANCELING, canceling=61), waiting=True)
-    assert not is_lost(build(Status.CANCELING, canceling=59), waiting=True)
-
-
-def test_the_job_of_a_canceled_build_that_does_not_end_is_removed_after_the_grace() -> None:
-    alive = job(alive=True)
-
-    assert decide(build(Status.CANCELING, canceling=59, heartbeat=1), jobs=(alive,)) == []
-    [action] = decide(build(Status.CANCELING, canceling=61, heartbeat=1), jobs=(alive,))
-    assert isinstance(action, Remove)
-    assert action.name == alive.name
-
-
-def test_a_build_that_waits_for_others_is_never_lost() -> None:
-    waiting = BuildState(id="7", status=Status.PENDING, inserted_at=ago(90_000), waiting=True)
-
-    assert decide(waiting) == []
-
-
-def test_the_grace_of_a_build_that_waited_begins_when_it_may_begin() -> None:
-    assert not is_lost(build(Status.PENDING, inserted=90_000, admitted=59))
-    assert is_lost(build(Status.PENDING, inserted=90_000, admitted=61))
+    assert under_way([long_ago, just_now, ended, unborn], NOW) == [long_ago]

@@ -14,23 +14,24 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `event.pubsub.message` | whoever hears of it | manifest-planner (triggers), external subscribers |
 | `event.registry.push` | whoever hears of it | manifest-planner (triggers), external subscribers |
 | `event.decision.{subject_kind}` | manifest-planner | external subscribers |
+| `event.cleaning.{action}` | hanging-job-cleaner | external subscribers |
 | `command.release.start` | whoever may release | manifest-planner |
 | `command.bot.start` | whoever may run a bot | manifest-planner |
 | `command.trigger.fire` | manifest-planner (what an event matched) | manifest-planner |
 | `command.{kind}.{job_id}.lose` | hanging-job-cleaner | manifest-planner |
 | `command.build.start` | whoever wants a build | manifest-planner |
 | `command.build.rebuild` | whoever wants a build once more | manifest-planner |
-| `command.{kind}.cancel` | whoever may end a job | manifest-planner |
+| `command.{kind}.cancel` | whoever may end a job, hanging-job-cleaner (over its time limit) | manifest-planner |
 | `command.replay.{service}` | whoever replays dead letters | the service whose consumer had buried it |
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
-| `job.{kind}.{job_id}.failed-to-start` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.failed-to-start` | job-dispatcher, hanging-job-cleaner (again) | manifest-planner |
 | `job.{kind}.{job_id}.cancel` | manifest-planner | builder, job-dispatcher |
-| `job.{kind}.{job_id}.gone` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.gone` | job-dispatcher, hanging-job-cleaner (again) | manifest-planner |
 | `job.{kind}.{job_id}.started` | builder | manifest-planner |
 | `job.{kind}.{job_id}.stage` | builder | external subscribers |
 | `job.{kind}.{job_id}.heartbeat` | builder | manifest-planner |
-| `job.{kind}.{job_id}.finished` | builder | manifest-planner |
+| `job.{kind}.{job_id}.finished` | builder, hanging-job-cleaner (again) | manifest-planner |
 | `log.{kind}.{job_id}` | builder, manifest-planner (why there was no job) | log-sink, api |
 | `dead.>` followed by the subject that could not be handled | every consumer | people |
 """
@@ -49,6 +50,7 @@ BITBUCKET_EVENT = "event.bitbucket.{kind}"
 PUBSUB_MESSAGE = "event.pubsub.message"
 REGISTRY_PUSH = "event.registry.push"
 DECISION_MADE = "event.decision.{subject_kind}"
+CLEANED = "event.cleaning.{action}"
 COMMAND_RELEASE_START = "command.release.start"
 COMMAND_BOT_START = "command.bot.start"
 TRIGGER_FIRE = "command.trigger.fire"

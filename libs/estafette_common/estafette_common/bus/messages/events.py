@@ -232,3 +232,34 @@ class DecisionMade(Message):
     revision: str
     job_kind: Kind | None = None
     job_id: str | None = None
+
+
+class CleaningAction(StrEnum):
+    """What hanging-job-cleaner does where builds and jobs disagree."""
+
+    LOST = "lost"
+    CANCELED = "canceled"
+    TOLD_AGAIN = "told-again"
+    JOB_REMOVED = "job-removed"
+    LEFTOVER_REMOVED = "leftover-removed"
+    """What a job left in a cluster: a Secret or a pod without it."""
+    NAMESPACE_SCALED_DOWN = "namespace-scaled-down"
+    NAMESPACE_REMOVED = "namespace-removed"
+
+
+class Cleaned(Message):
+    """Something was left over or missing, and is mended. Told by hanging-job-cleaner, before it does so."""
+
+    TYPE: ClassVar = "estafette.cleaned.v1"
+    SUBJECT: ClassVar = subjects.CLEANED
+
+    action: CleaningAction
+    kind: str = ""
+    """Of the job that it is about; empty where that is not known."""
+    job_id: str = ""
+    name: str = ""
+    """Of the job, leftover or namespace that is removed or scaled down."""
+    reason: str
+    """For people: what was found."""
+    dry_run: bool = False
+    """Whether it is only told, and nothing done."""
