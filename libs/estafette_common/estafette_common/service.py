@@ -6,14 +6,19 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from http import HTTPStatus
+from time import perf_counter
 from typing import Protocol
 
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
+from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from estafette_common import telemetry
+from estafette_common.metrics import REQUEST_SECONDS, REQUESTS
 from estafette_common.settings import ServiceSettings
 
 log = structlog.get_logger()
@@ -77,6 +82,25 @@ def application(*parts: Part, body_limit: int = 1024 * 1024) -> web.Application:
     )
     app.cleanup_ctx.append(probes.run)
     return app
+
+
+@web.middleware
+async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count and time requests by their route, never by their path."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    method = request.method if request.method in METH_ALL else "other"
+    began, status = perf_counter(), HTTPStatus.INTERNAL_SERVER_ERROR.value
+    try:
+        response = await handler(request)
+        status = response.status
+    except web.HTTPException as answer:
+        status = answer.status
+        raise
+    finally:
+        REQUESTS.labels(method, route, str(status)).inc()
+        REQUEST_SECONDS.labels(method, route).observe(perf_counter() - began)
+    return response
 
 
 def run(app: web.Application, *, name: str, settings: ServiceSettings) -> None:

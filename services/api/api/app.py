@@ -37,7 +37,7 @@ def create_app(settings: Settings) -> web.Application:
     why = Why(decisions, Tracer(decisions, bus))
 
     app = service.application(database, bus, live)
-    app.middlewares.extend([answer_errors, redirect(database)])
+    app.middlewares.extend([service.measure, answer_errors, redirect(database)])
     app.on_shutdown.append(live.release)
     app.add_routes(
         [

@@ -17,10 +17,13 @@ from estafette_common.bus.publishing import NotNextError, NotStoredError
 from estafette_common.bus.subjects import CRON_TICK, stream_of
 from estafette_common.service import Background
 from nats.js.errors import NotFoundError
+from prometheus_client import Counter
 
 from cron_sender.ticking import due, until_next_minute
 
 log = structlog.get_logger()
+
+TICKS = Counter("estafette_ticks_total", "Minutes told by this replica.")
 
 AGAIN_AFTER = 1.0
 """Seconds before a tick that could not be told is tried again."""
@@ -49,6 +52,7 @@ class Clock(Background):
             with suppress(NotNextError):  # another replica told it meanwhile
                 tick = CronTicked(time=minutes[0], late=len(minutes) - 1)
                 await self._bus.publish(tick, id=f"tick/{tick.time:%Y-%m-%dT%H:%M}Z", after=sequence)
+                TICKS.inc()
 
     async def _last(self) -> tuple[int, datetime | None]:
         """Return the sequence and the minute of the last tick; (0, nothing) when there is none."""

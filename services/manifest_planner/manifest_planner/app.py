@@ -42,6 +42,7 @@ from manifest_planner.commands import answering
 from manifest_planner.commands_build import BuildsByHand
 from manifest_planner.concurrency import Limits, Rules
 from manifest_planner.config import load
+from manifest_planner.counting import Counts
 from manifest_planner.decisions import Decisions
 from manifest_planner.figuring import Figures
 from manifest_planner.follower import Follower, Jobs
@@ -147,7 +148,7 @@ def create_app(settings: Settings) -> web.Application:
     _figure(bus, Figures(database))
     _match(bus, Matcher(Triggers(database), Schedules(database), Payloads(bus), Ticks(bus), bus))
     _follow_repositories(bus, Repositories(Places(database), Payloads(bus), decisions, bus))
-    return service.application(database, github, bus, Waking(queue, interval=WAKE_EVERY))
+    return service.application(database, github, bus, Counts(database), Waking(queue, interval=WAKE_EVERY))
 
 
 def _figure(bus: Bus, figures: Figures) -> None:

@@ -14,6 +14,7 @@ def create_app(settings: Settings) -> web.Application:
     page = Page(settings.page_dir)
 
     app = service.application(passage)
+    app.middlewares.append(service.measure)
     if settings.api_url:
         app.add_routes([web.route("*", "/api/{path:.*}", passage.handle)])
     app.add_routes([web.get("/{path:.*}", page.handle)])

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
@@ -25,7 +26,8 @@ from estafette_common.bus.messages.replay import Replay
 from estafette_common.bus.publishing import JetStreamPublisher, NotStoredError
 from estafette_common.bus.subjects import COMMAND_REPLAY, fill, stream_of
 from estafette_common.bus.topology import Consumer, declare
-from estafette_common.metrics import HANDLED, HANDLING_SECONDS
+from estafette_common.bus.watching import Watch
+from estafette_common.metrics import AGE_SECONDS, HANDLED, HANDLING_SECONDS, REDELIVERED
 from estafette_common.telemetry import handling
 
 log = structlog.get_logger()
@@ -135,12 +137,16 @@ class Bus:
         await declare(self._jetstream, self._consumers)
         self._started = True  # handlers may publish as soon as the first message comes
         await self._broker.start()
+        self._watch = Watch(self._jetstream, self._consumers)
+        await self._watch.start()
 
     async def stop(self) -> None:
         """Stop fetching, finish or hand back what is in hand, close."""
         self._stopping = True
         if not self._started:
             return
+        if hasattr(self, "_watch"):
+            await self._watch.stop()
         self._stop_fetching()
         if self._consumers:
             await asyncio.sleep(FETCH)  # the requests that are open come home
@@ -162,6 +168,8 @@ class Bus:
         beat = asyncio.create_task(_report_progress(message, every=consumer.ack_wait / 3))
         error: BaseException | None = None
         place = message.metadata
+        if place.num_delivered > 1:
+            REDELIVERED.labels(consumer.durable).inc()
         envelope = Envelope.from_headers(
             message.headers or {},
             default_id=f"{place.stream}/{place.sequence.stream}",
@@ -194,6 +202,8 @@ class Bus:
         if error is None:
             await message.ack()
             HANDLED.labels(consumer.durable, "handled").inc()
+            age = datetime.now(UTC) - message.metadata.timestamp
+            AGE_SECONDS.labels(consumer.durable).observe(max(0.0, age.total_seconds()))
         elif (delay := next_try(error, tries=tries, backoff=consumer.backoff)) is None:
             log.error("buried", subject=message.subject, tries=tries, exc_info=error)
             subject, headers = obituary(message, error, envelope, service=self._source)
