@@ -23,6 +23,7 @@ from estafette_common.bus.messages.jobs import (
     JobStarted,
 )
 from estafette_common.bus.messages.triggers import Fire
+from estafette_common.bus.payloads import Payloads
 from estafette_common.bus.subjects import BITBUCKET_EVENT, GITHUB_EVENT, fill
 from estafette_common.bus.topology import Consumer
 from estafette_common.database.pool import Database
@@ -38,6 +39,8 @@ from manifest_planner.builds import Builds
 from manifest_planner.by_hand import ByHand
 from manifest_planner.canceling import Canceler
 from manifest_planner.choosing import Chooser
+from manifest_planner.chosen import Before
+from manifest_planner.clones import Clones
 from manifest_planner.commands import answering
 from manifest_planner.commands_build import BuildsByHand
 from manifest_planner.concurrency import Limits, Rules
@@ -45,14 +48,14 @@ from manifest_planner.config import load
 from manifest_planner.counting import Counts
 from manifest_planner.decisions import Decisions
 from manifest_planner.figuring import Figures
-from manifest_planner.follower import Follower, Jobs
+from manifest_planner.follower import Follower
 from manifest_planner.git import GitManifests
+from manifest_planner.git_servers import GitServers
 from manifest_planner.github import GithubManifests
 from manifest_planner.history import History
 from manifest_planner.launching import Launcher
 from manifest_planner.matcher import Matcher
 from manifest_planner.memories import Memories
-from estafette_common.bus.payloads import Payloads
 from manifest_planner.places import Places
 from manifest_planner.planner import Planner
 from manifest_planner.planning import BuildsFrom, Server
@@ -65,13 +68,16 @@ from manifest_planner.schedules import Schedules
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 from manifest_planner.ticks import Ticks
+from manifest_planner.tidying import Bounds, Tidying
 from manifest_planner.triggers import Triggers
 
 PATIENCE = (0.2, 1.0, *(5.0 for _ in range(60 * 12)))
 """Seconds between tries: a forge, or the database, may be away for an hour."""
 
-WAKE_EVERY = 60.0
-"""Seconds between two looks at builds that wait. They begin by events; this is for what no event tells."""
+WAKE_EVERY = 30.0
+"""Seconds between two looks at jobs that wait. They begin by events; this is for what no event tells."""
+
+A_DAY = 24 * 60 * 60.0
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -84,11 +90,13 @@ def create_app(settings: Settings) -> web.Application:
         grace=settings.shutdown_grace,
     )
     github = GithubClient(settings)
+    servers = GitServers()
     manifests = (
         GithubManifests(github)
         if settings.reads_from_github
-        else GitManifests(settings.cache_dir, settings.clone_url, github)
+        else GitManifests(servers, Clones(settings.cache_dir), settings.clone_url, github)
     )
+    bounds = Bounds(unused=settings.cache_days * A_DAY, room=settings.cache_megabytes * 1_000_000)
     keys = parse_keys(settings.secret_key.get_secret_value())
     config = load(settings.config_file, keys)
     sealer = Sealer(keys, github, config, moved_to_github=settings.secrets_moved_to_github)
@@ -102,15 +110,16 @@ def create_app(settings: Settings) -> web.Application:
     )
     limits = Limits(in_all=settings.most_running_builds, of_a_group=settings.most_running_builds_of_a_group)
     releases, bots, history = Releases(database), Bots(database), History(database)
-    runner = Runner(releases, bots, memories, sealer, bus, server=server)
-    jobs: dict[Kind, Jobs] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
-    follower = Follower(jobs, bus)
+    before = Before(builds, releases, bots)
+    jobs: dict[Kind, Builds | Releases | Bots] = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
+    requests = Requests(builds, before, memories, sealer, bus, server=server)
+    queue = Queue(Admissions(database, limits), jobs, requests, decisions, bus)
+    follower = Follower(jobs, queue, bus)
     canceler = Canceler(jobs, follower, decisions, bus)
-    requests = Requests(memories, sealer, bus, server=server)
-    queue = Queue(Admissions(database, limits), builds, requests, decisions, bus)
     rules = Rules(Policy(settings.concurrency_policy), limits)
+    runner = Runner(releases, bots, sealer, queue, bus, rules=rules)
     planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules, control=config.control)
-    launcher = Launcher(Chooser(history, releases, config.control), builds, releases, bots, runner)
+    launcher = Launcher(Chooser(history, releases, config.control), before, runner)
     actor = Actor(
         planner,
         launcher,
@@ -142,13 +151,20 @@ def create_app(settings: Settings) -> web.Application:
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
     bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
-    bus.consume(Consumer(durable="planner-queue", message=PipelineChanged, backoff=PATIENCE), queue.on_changed)
     _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)
     _figure(bus, Figures(database))
     _match(bus, Matcher(Triggers(database), Schedules(database), Payloads(bus), Ticks(bus), bus))
     _follow_repositories(bus, Repositories(Places(database), Payloads(bus), decisions, bus))
-    return service.application(database, github, bus, Counts(database), Waking(queue, interval=WAKE_EVERY))
+    return service.application(
+        database,
+        github,
+        servers,
+        bus,
+        Counts(database),
+        Waking(queue, interval=WAKE_EVERY),
+        Tidying(settings.cache_dir, bounds),
+    )
 
 
 def _figure(bus: Bus, figures: Figures) -> None:

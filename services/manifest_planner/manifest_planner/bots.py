@@ -26,6 +26,9 @@ class NewBot:
     """How many triggers fired one after the other until there was this run."""
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
+    concurrency_group: str = ""
+    """Whose jobs it may have to wait for; empty: it waits for none."""
+    concurrency_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class BotRow:
     dispatched: bool
     events: tuple[dict[str, Any], ...]
     hops: int
+    concurrency_group: str = ""
+    """Whose jobs it may have to wait for; empty: it waits for none."""
 
 
 class Bots(Lives):
@@ -94,18 +99,23 @@ def _values(new: NewBot) -> list[Any]:
         new.rejected,
         list(new.events),
         new.hops,
+        new.concurrency_group,
+        new.concurrency_policy,
     ]
 
 
 INSERT = """
     INSERT INTO bots (
-        id, source, owner, name, bot, build_id, status, outcome, reason, trigger_events, hops, finished_at
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $7 = 'failed' THEN now() END)
+        id, source, owner, name, bot, build_id, status, outcome, reason, trigger_events, hops, concurrency_group,
+        concurrency_policy, finished_at
+    ) VALUES (
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $7 = 'failed' THEN now() END
+    )
     ON CONFLICT (id) DO NOTHING
 """
 
 SELECT = """
     SELECT r.id, r.source, r.owner, r.name, r.bot, r.build_id, b.branch, b.revision, b.version, r.status, r.outcome,
-        r.reason, r.dispatched_at IS NOT NULL AS dispatched, r.trigger_events AS events, r.hops
+        r.reason, r.dispatched_at IS NOT NULL AS dispatched, r.trigger_events AS events, r.hops, r.concurrency_group
     FROM bots r JOIN builds b ON b.id = r.build_id WHERE r.id = $1
 """

@@ -77,10 +77,6 @@ class Builds(Lives):
         row = await self._database.pool.fetchrow(SELECT, build_id)
         return _row(row) if row is not None else None
 
-    async def requested(self, build_id: str) -> None:
-        """Note that the job of a build was requested."""
-        await self._database.pool.execute(REQUESTED, build_id)
-
     async def last_of_version(self, repository: Repository, version: str) -> tuple[BuildRow, tuple[Commit, ...]] | None:
         """Return the newest build of a version with its commits, or nothing when there is none."""
         row = await self._database.pool.fetchrow(
@@ -223,8 +219,6 @@ LAST_INSTALLATION = """
 SHOW_REPEATED = """
     UPDATE pipelines SET last_build_id = $4 WHERE source = $1 AND owner = $2 AND name = $3 AND last_counter = $5
 """
-
-REQUESTED = "UPDATE builds SET requested_at = now() WHERE id = $1 AND requested_at IS NULL"
 
 HINDERS = """
     SELECT id, status FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND version = $4

@@ -13,6 +13,8 @@ from manifest_planner.decisions import Decisions
 from manifest_planner.launching import Launcher, Wish
 from manifest_planner.runner import Begun
 
+UNDER_WAY = frozenset({"started", "waiting"})
+
 
 class ByHand:
     """Begins what people ask for."""
@@ -65,7 +67,7 @@ def _wish(command: StartRelease | StartBot, what: str) -> Wish:
 
 
 def _error(begun: Begun) -> Error | None:
-    if begun.decision == "started":
+    if begun.decision in UNDER_WAY:
         return None
     return Error.REFUSED if begun.decision == "refused" else Error.INVALID
 
@@ -73,4 +75,4 @@ def _error(begun: Begun) -> Error | None:
 def _status(begun: Begun) -> Status | None:
     if begun.job_id is None:
         return None
-    return Status.PENDING if begun.decision == "started" else Status.FAILED
+    return Status.PENDING if begun.decision in UNDER_WAY else Status.FAILED

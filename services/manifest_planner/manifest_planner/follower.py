@@ -57,11 +57,20 @@ class Jobs(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """Those that may wait for a job to end."""
+
+    async def left(self, kind: Kind, job_id: str) -> None:
+        """Let others begin where a job ended."""
+        ...
+
+
 class Follower:
     """Keeps builds, releases and bots up with their jobs."""
 
-    def __init__(self, jobs: Mapping[Kind, Jobs], bus: Publisher) -> None:
+    def __init__(self, jobs: Mapping[Kind, Jobs], waiting: Waiting, bus: Publisher) -> None:
         self._jobs = jobs
+        self._waiting = waiting
         self._bus = bus
 
     async def on_dispatched(self, dispatched: JobDispatched, cause: Cause) -> None:
@@ -123,3 +132,4 @@ class Follower:
         told = await self._jobs[kind].told_at_end(job_id)
         if told is not None:
             await self._bus.publish(told, id=identity.derive(job_id, identity.FINISHED))
+        await self._waiting.left(kind, job_id)

@@ -49,9 +49,9 @@ class Job:
     """The target of a release, or the bot."""
     action: str = ""
     group: str = ""
-    """Of builds for which it may have to wait; empty: for none."""
+    """Of jobs for which it may have to wait; empty: for none."""
     policy: str = ""
-    """What builds of the group do while others are there."""
+    """What jobs of the group do while others are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +138,8 @@ class Foresight:
             return _Rejected(str(self._obstacles[0]))
         number = self._state.number
         version = planning.version_of(self._manifest, counter=number, branch=branch, revision=revision).version
-        group, policy = Rules().place_of(self._manifest, self._place.pipeline, branch)
-        return Job(
-            kind=Kind.BUILD,
-            version=version,
-            branch=branch,
-            stages=planned(self._manifest.stages),
-            group=group,
-            policy=policy,
-        )
+        stages = planned(self._manifest.stages)
+        return self._placed(Job(kind=Kind.BUILD, version=version, branch=branch, stages=stages))
 
     def _release(self, wanted: ReleaseAction, event: Mapping[str, Any]) -> Job | Ignored:
         target, action = wanted.target, wanted.action
@@ -157,13 +150,21 @@ class Foresight:
             return version
         if isinstance(runs, Ignored):
             return runs
-        return Job(kind=Kind.RELEASE, version=version, runs=target, action=action, stages=planned(runs.stages))
+        stages = planned(runs.stages)
+        job = Job(kind=Kind.RELEASE, version=version, runs=target, action=action, stages=stages)
+        return self._placed(job)
 
     def _bot(self, name: str) -> Job | Ignored:
         runs = releasing.bot(self._manifest or model.Manifest(), name)
         if isinstance(runs, Ignored):
             return runs
-        return Job(kind=Kind.BOT, version=self._state.latest, runs=name, stages=planned(runs.stages))
+        return self._placed(Job(kind=Kind.BOT, version=self._state.latest, runs=name, stages=planned(runs.stages)))
+
+    def _placed(self, job: Job) -> Job:
+        """Return a job with its place among those that it may have to wait for."""
+        manifest, pipeline = self._manifest or model.Manifest(), self._place.pipeline
+        group, policy = Rules().place_of(manifest, pipeline, job.branch, job.kind, runs=job.runs)
+        return replace(job, group=group, policy=policy)
 
     def _begin(self, about: str, reason: str, job: Job | Ignored | _Rejected, after: _After) -> Iterator[Foreseen]:
         match job:

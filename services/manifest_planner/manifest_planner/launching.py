@@ -5,14 +5,15 @@ from typing import Any
 
 from estafette_common.bus import identity
 from estafette_common.bus.messages.message import Cause
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Repository
 from estafette_common.triggers.model import ReleaseAction, RunAction
 
-from manifest_planner.bots import Bots, NewBot
-from manifest_planner.builds import Builds
-from manifest_planner.choosing import Chooser, Chosen, bot_of, release_of
+from manifest_planner.bots import NewBot
+from manifest_planner.choosing import Chooser
+from manifest_planner.chosen import Before
 from manifest_planner.planning import Ignored, Refused
-from manifest_planner.releases import NewRelease, Releases
+from manifest_planner.releases import NewRelease
 from manifest_planner.runner import Begun, Runner
 
 
@@ -33,17 +34,15 @@ class Wish:
 class Launcher:
     """Begins releases and runs of bots. The id comes from the cause."""
 
-    def __init__(self, chooser: Chooser, builds: Builds, releases: Releases, bots: Bots, runner: Runner) -> None:
+    def __init__(self, chooser: Chooser, before: Before, runner: Runner) -> None:
         self._chooser = chooser
-        self._builds = builds
-        self._releases = releases
-        self._bots = bots
+        self._before = before
         self._runner = runner
 
     async def release(self, wish: Wish, wanted: ReleaseAction, cause: Cause) -> Begun:
         """Begin a release, or say why there is none."""
         release_id = identity.job_id(wish.repository.pipeline, cause.id)
-        chosen = await self._known_release(release_id) or await self._chooser.release(
+        chosen = await self._before.chosen(Kind.RELEASE, release_id) or await self._chooser.release(
             wish.repository, wanted, wish.event, by_hand=wish.by_hand
         )
         if isinstance(chosen, Ignored):
@@ -63,7 +62,7 @@ class Launcher:
     async def bot(self, wish: Wish, wanted: RunAction, cause: Cause) -> Begun:
         """Begin a run of a bot, or say why there is none."""
         run_id = identity.job_id(wish.repository.pipeline, cause.id)
-        chosen = await self._known_bot(run_id) or await self._chooser.bot(wish.repository, wanted)
+        chosen = await self._before.chosen(Kind.BOT, run_id) or await self._chooser.bot(wish.repository, wanted)
         if isinstance(chosen, Ignored):
             return Begun(decision="ignored", reason=chosen.reason)
         new = NewBot(
@@ -75,14 +74,3 @@ class Launcher:
             hops=wish.hops,
         )
         return await self._runner.bot(new, chosen, cause, reason=wish.reason)
-
-    async def _known_release(self, release_id: str) -> Chosen | Ignored | None:
-        """Return what was chosen when the wish was heard before; nothing when it was not."""
-        row = await self._releases.get(release_id)
-        build = await self._builds.get(row.build_id) if row else None
-        return release_of(build, row.target, row.action) if row and build else None
-
-    async def _known_bot(self, run_id: str) -> Chosen | Ignored | None:
-        row = await self._bots.get(run_id)
-        build = await self._builds.get(row.build_id) if row else None
-        return bot_of(build, row.bot) if row and build else None

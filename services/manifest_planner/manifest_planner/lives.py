@@ -59,6 +59,14 @@ class Lives:
         """Note that a runtime took the job."""
         await self._database.pool.execute(self._of(DISPATCHED), job_id, at, runtime)
 
+    async def requested(self, job_id: str) -> None:
+        """Note that the job was requested."""
+        await self._database.pool.execute(self._of(REQUESTED), job_id)
+
+    async def group(self, job_id: str) -> str:
+        """Return the group of a job, whose other jobs it may keep waiting; empty where it is in none."""
+        return await self._database.pool.fetchval(self._of(GROUP), job_id) or ""
+
     async def heartbeat(self, job_id: str, *, attempt: int, at: datetime) -> None:
         """Note a sign of life of an attempt. It may be the first one to be heard of."""
         await self._database.pool.execute(self._of(HEARTBEAT), job_id, attempt, at)
@@ -150,6 +158,10 @@ LOCK = """
 """
 
 ABOUT = "SELECT * FROM {table} WHERE id = $1"
+
+GROUP = "SELECT concurrency_group FROM {table} WHERE id = $1"
+
+REQUESTED = "UPDATE {table} SET requested_at = now() WHERE id = $1 AND requested_at IS NULL"
 
 ATTEMPT = "SELECT attempt FROM {table} WHERE id = $1"
 

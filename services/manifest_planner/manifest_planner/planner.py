@@ -121,7 +121,7 @@ class Planner:
             return await self._reject(build, push, cause, step, lines)
         manifest = read(text)
         build = await self._add(build_id, push, text, manifest, origin)
-        waits_for = await self._queue.enter(build, cause)
+        waits_for = await self._queue.enter(Kind.BUILD, build.id, build.concurrency_group, cause)
         await self._bus.publish(_changed(build, push, PipelineEvent.STARTED), id=cause.derive(identity.STARTED))
         log.info("build planned", pipeline=push.repository.pipeline, build=build.id, version=build.version)
         if waits_for:

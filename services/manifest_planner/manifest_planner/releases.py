@@ -29,6 +29,9 @@ class NewRelease:
     """How many triggers fired one after the other until there was this release."""
     rejected: str = ""
     """Why it ends before it begins; empty when it does not."""
+    concurrency_group: str = ""
+    """Whose jobs it may have to wait for; empty: it waits for none."""
+    concurrency_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class ReleaseRow:
     dispatched: bool
     events: tuple[dict[str, Any], ...]
     hops: int
+    concurrency_group: str = ""
+    """Whose jobs it may have to wait for; empty: it waits for none."""
 
     @property
     def repository(self) -> Repository:
@@ -142,21 +147,25 @@ def _values(new: NewRelease) -> list[Any]:
         new.rejected,
         list(new.events),
         new.hops,
+        new.concurrency_group,
+        new.concurrency_policy,
     ]
 
 
 INSERT = """
     INSERT INTO releases (
         id, source, owner, name, target, action, version, build_id, status, outcome, reason, trigger_events, hops,
-        finished_at
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $9 = 'failed' THEN now() END)
+        concurrency_group, concurrency_policy, finished_at
+    ) VALUES (
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, CASE WHEN $9 = 'failed' THEN now() END
+    )
     ON CONFLICT (id) DO NOTHING
 """
 
 SELECT = """
     SELECT r.id, r.source, r.owner, r.name, r.target, r.action, r.version, r.build_id, b.branch, b.revision,
         b.installation, r.status, r.outcome, r.reason, r.dispatched_at IS NOT NULL AS dispatched,
-        r.trigger_events AS events, r.hops
+        r.trigger_events AS events, r.hops, r.concurrency_group
     FROM releases r JOIN builds b ON b.id = r.build_id WHERE r.id = $1
 """
 

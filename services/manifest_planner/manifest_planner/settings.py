@@ -46,12 +46,12 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
     concurrency_policy: str = Field(
         "parallel",
         pattern="^(queue-all|queue-latest|cancel-superseded|parallel)$",
-        description="What builds of a branch do while others are there, where the manifest does not say: queue-all, "
-        "queue-latest, cancel-superseded or parallel.",
+        description="What builds of a branch, releases to a target and runs of a bot do while others are there, where "
+        "the manifest does not say: queue-all, queue-latest, cancel-superseded or parallel.",
     )
-    most_running_builds: int = Field(0, ge=0, description="How many builds may run at once; 0: no limit.")
+    most_running_builds: int = Field(0, ge=0, description="How many builds, releases and bots may run at once; 0: any.")
     most_running_builds_of_a_group: int = Field(
-        1, ge=1, description="How many builds that exclude each other may run at once all the same."
+        1, ge=1, description="How many jobs that exclude each other may run at once all the same."
     )
     manifest_source: str = Field(
         "auto",
@@ -59,6 +59,10 @@ class Settings(GithubSettings, DatabaseSettings, ServiceSettings):
         description="Where manifests are read: github (its API), git (any server), auto: github with a credential.",
     )
     cache_dir: Path = Field(Path("/var/cache/estafette"), description="Folder for clones to read manifests from.")
+    cache_days: float = Field(7, gt=0, description="Days after which a clone that nobody used is removed.")
+    cache_megabytes: int = Field(
+        5_000, ge=0, description="Room for all clones; those that were not used for longest are removed beyond it."
+    )
 
     @property
     def reads_from_github(self) -> bool:

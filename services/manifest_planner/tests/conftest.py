@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,30 @@ from estafette_common.bus.messages.commands import Answer
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import JobFinished, JobRequested, JobStarted
 from estafette_common.bus.messages.message import Message
-from estafette_common.bus.publishing import JetStreamPublisher
+from estafette_common.bus.publishing import JetStreamPublisher, Publisher
 from estafette_common.bus.subjects import stream_of
 from estafette_common.bus.topology import declare
+from estafette_common.database.pool import Database
+from estafette_common.github.client import GithubClient
+from estafette_common.github.settings import GithubSettings
 from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Repository
 from estafette_local.people import GitRepository
 from estafette_local.servers import NatsServer
 from estafette_local.waiting import eventually
+from manifest_planner.admissions import Admissions
 from manifest_planner.app import create_app
+from manifest_planner.bots import Bots
+from manifest_planner.builds import Builds
+from manifest_planner.chosen import Before
+from manifest_planner.concurrency import Limits
+from manifest_planner.decisions import Decisions
+from manifest_planner.memories import Memories
+from manifest_planner.planning import Server
+from manifest_planner.queueing import Queue
+from manifest_planner.releases import Releases
+from manifest_planner.requests import Requests
+from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
 from nats.aio.client import Client
 
@@ -152,6 +167,25 @@ class Scene:
 def place(name: str) -> Repository:
     """Return a repository of acme at GitHub."""
     return Repository(source="github.com", owner="acme", name=name)
+
+
+QueueOf = Callable[[Database, Publisher], Queue]
+
+
+@pytest.fixture
+def queue_of() -> QueueOf:
+    """Return what makes a queue without limits, that tells what it does to a publisher."""
+
+    def make(database: Database, bus: Publisher) -> Queue:
+        builds, releases, bots = Builds(database), Releases(database), Bots(database)
+        sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
+        before, memories = Before(builds, releases, bots), Memories(database)
+        server = Server(url="", clone_url="https://{source}")
+        requests = Requests(builds, before, memories, sealer, bus, server=server)
+        jobs = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
+        return Queue(Admissions(database, Limits()), jobs, requests, Decisions(database), bus)
+
+    return make
 
 
 @pytest.fixture

@@ -47,11 +47,11 @@ class Notebook:
 class Scene:
     """A pending build of a planner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue_of: Any) -> None:
         self.database = database
         self.notebook = Notebook()
         jobs = {Kind.BUILD: Builds(database)}
-        self.follower = Follower(jobs, self.notebook)
+        self.follower = Follower(jobs, queue_of(database, self.notebook), self.notebook)
         canceler = Canceler(jobs, self.follower, Decisions(database), self.notebook)
         self._on_cancel = answering(canceler.on_cancel, self.notebook)
 
@@ -75,14 +75,14 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[Scene]:
+async def scene(database_url: str, queue_of: Any) -> AsyncIterator[Scene]:
     database = Database(database_url)
     await database.start()
     repository = Repository(source="github.com", owner="acme", name="shop")
     push = GitPushed(repository=repository, ref="refs/heads/main", revision="a" * 40)
     new = NewBuild(id=BUILD, push=push, branch="main", version=str, manifest="stages: {}")
     await Builds(database).add(new)
-    yield Scene(database)
+    yield Scene(database, queue_of)
     await database.stop()
 
 

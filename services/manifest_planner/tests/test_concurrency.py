@@ -1,10 +1,13 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.manifest.concurrency import Policy
+from estafette_common.manifest.model import Concurrency, Manifest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifest_planner.concurrency import Admit, Build, Decision, Limits, Supersede, Wait, settle
+from manifest_planner.concurrency import Admit, Decision, Job, Limits, Rules, Supersede, Wait, settle
 
 ONE = Limits()
 QUEUES = [Policy.QUEUE_ALL, Policy.QUEUE_LATEST, Policy.CANCEL_SUPERSEDED]
@@ -12,8 +15,8 @@ QUEUES = [Policy.QUEUE_ALL, Policy.QUEUE_LATEST, Policy.CANCEL_SUPERSEDED]
 
 def build(
     name: str, policy: Policy = Policy.QUEUE_ALL, *, running: bool = False, group: str = "main", canceling: bool = False
-) -> Build:
-    return Build(id=name, name=name, group=group, policy=policy, admitted=running, canceling=canceling)
+) -> Job:
+    return Job(id=name, name=f"build {name}", group=group, policy=policy, admitted=running, canceling=canceling)
 
 
 def kinds(decisions: list[Decision]) -> dict[str, str]:
@@ -78,7 +81,7 @@ def test_a_group_may_run_more_than_one() -> None:
 def test_all_groups_together_are_limited(policy: Policy) -> None:
     decisions = settle([build("1", policy)], Limits(in_all=3), running_elsewhere=3)
 
-    assert decisions == [Wait("1", "waits until one of the 3 builds that run has ended")]
+    assert decisions == [Wait("1", "waits until one of the 3 jobs that run has ended")]
 
 
 def test_who_came_first_begins_first_among_groups() -> None:
@@ -104,6 +107,52 @@ def test_one_that_is_canceled_supersedes_nothing() -> None:
     assert settle([build("1", running=True), newer], ONE) == []
 
 
+def test_a_job_takes_the_place_only_of_those_that_are_of_the_same() -> None:
+    latest = Policy.QUEUE_LATEST
+    jobs = [build("1", latest, running=True), build("2", latest), build("3", latest)]
+    jobs[1:] = [
+        replace(each, replaces=target) for each, target in zip(jobs[1:], ("staging", "production"), strict=True)
+    ]
+
+    assert kinds(settle(jobs, ONE)) == {"2": "Wait", "3": "Wait"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "policies"),
+    [
+        (Kind.BUILD, ["queue-all", "queue-latest", "cancel-superseded", "parallel"]),
+        (Kind.RELEASE, ["queue-all", "queue-latest", "queue-latest", "parallel"]),
+        (Kind.BOT, ["queue-all", "queue-all", "queue-all", "parallel"]),
+    ],
+)
+def test_what_a_policy_comes_to_depends_on_what_would_be_superseded(kind: Kind, policies: list[str]) -> None:
+    manifests = [Manifest(concurrency=Concurrency(policy=policy)) for policy in Policy]
+
+    assert [Rules().place_of(each, "shop", "main", kind, runs="it")[1] for each in manifests] == policies
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "expected"),
+    [
+        ("", Kind.BUILD, "shop main"),
+        ("", Kind.RELEASE, "shop release it"),
+        ("", Kind.BOT, "shop bot it"),
+        ("database", Kind.BUILD, "shop database"),
+        ("database", Kind.RELEASE, "shop database"),
+        ("on {{branch}}", Kind.BOT, "shop on main"),
+    ],
+)
+def test_each_kind_has_groups_of_its_own_unless_the_manifest_names_one(group: str, kind: Kind, expected: str) -> None:
+    manifest = Manifest(concurrency=Concurrency(group=group, policy="queue-all"))
+
+    assert Rules().place_of(manifest, "shop", "main", kind, runs="it")[0] == expected
+
+
+def test_a_job_in_parallel_is_in_a_group_only_where_all_are_limited() -> None:
+    assert Rules().place_of(Manifest(), "shop", "main", Kind.RELEASE, runs="it")[0] == ""
+    assert Rules(limits=Limits(in_all=1)).place_of(Manifest(), "shop", "main", Kind.RELEASE, runs="it")[0]
+
+
 BUILDS = st.lists(
     st.tuples(st.sampled_from(Policy), st.sampled_from("ab"), st.booleans(), st.booleans()), max_size=8
 ).map(
@@ -115,7 +164,7 @@ BUILDS = st.lists(
 LIMITS = st.builds(Limits, in_all=st.integers(0, 4), of_a_group=st.integers(1, 3))
 
 
-def done(builds: list[Build], decisions: list[Decision]) -> list[Build]:
+def done(builds: list[Job], decisions: list[Decision]) -> list[Job]:
     """Return the builds after the decisions were done: who waited and is superseded is gone at once."""
     decided = {each.id: each for each in decisions}
     then = []
@@ -133,7 +182,7 @@ def done(builds: list[Build], decisions: list[Decision]) -> list[Build]:
 
 
 @given(BUILDS, LIMITS)
-def test_deciding_again_changes_nothing(builds: list[Build], limits: Limits) -> None:
+def test_deciding_again_changes_nothing(builds: list[Job], limits: Limits) -> None:
     first = settle(builds, limits)
 
     again = settle(done(builds, first), limits)
@@ -142,7 +191,7 @@ def test_deciding_again_changes_nothing(builds: list[Build], limits: Limits) -> 
 
 
 @given(BUILDS, LIMITS)
-def test_no_build_is_forgotten_and_no_limit_broken(builds: list[Build], limits: Limits) -> None:
+def test_no_build_is_forgotten_and_no_limit_broken(builds: list[Job], limits: Limits) -> None:
     decisions = settle(builds, limits)
 
     assert {each.id for each in builds if not each.admitted} <= {each.id for each in decisions}

@@ -54,13 +54,13 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def follower(database: Database, notebook: Notebook) -> Follower:
+async def follower(database: Database, notebook: Notebook, queue_of: Any) -> Follower:
     """It follows a build that is pending."""
     builds = Builds(database)
     repository = Repository(source="github.com", owner="acme", name="shop")
     push = GitPushed(repository=repository, ref="refs/heads/main", revision="a" * 40)
     await builds.add(NewBuild(id=BUILD, push=push, branch="main", version=str, manifest="stages: {}"))
-    return Follower({Kind.BUILD: builds}, notebook)
+    return Follower({Kind.BUILD: builds}, queue_of(database, notebook), notebook)
 
 
 @pytest.fixture

@@ -29,13 +29,13 @@ from estafette_common.triggers.model import ReleaseAction, RunAction
 from manifest_planner.bots import Bots
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.choosing import Chooser
+from manifest_planner.chosen import Before
+from manifest_planner.concurrency import Rules
 from manifest_planner.control import EVERYTHING, Control
 from manifest_planner.control import read as read_control
 from manifest_planner.follower import Follower, Jobs
 from manifest_planner.history import History
 from manifest_planner.launching import Launcher, Wish
-from manifest_planner.memories import Memories
-from manifest_planner.planning import Server
 from manifest_planner.releases import Releases
 from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
@@ -72,21 +72,22 @@ class Notebook:
 class Scene:
     """A pipeline with a planner."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queue_of: Any) -> None:
         self.database = database
+        self._queue_of = queue_of
         self.builds, self.releases, self.bots = Builds(database), Releases(database), Bots(database)
         self.notebook = Notebook()
         self.sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
         jobs: dict[Kind, Jobs] = {Kind.BUILD: self.builds, Kind.RELEASE: self.releases, Kind.BOT: self.bots}
-        self.follower = Follower(jobs, self.notebook)
+        self.follower = Follower(jobs, queue_of(database, self.notebook), self.notebook)
 
     def launcher(self, notebook: Notebook | None = None, *, control: Control = EVERYTHING) -> Launcher:
         """Return a planner's part that begins releases and bots."""
-        server = Server(url="", clone_url="https://{source}")
-        memories = Memories(self.database)
-        runner = Runner(self.releases, self.bots, memories, self.sealer, notebook or self.notebook, server=server)
+        bus = notebook or self.notebook
+        queue = self._queue_of(self.database, bus)
+        runner = Runner(self.releases, self.bots, self.sealer, queue, bus, rules=Rules())
         chooser = Chooser(History(self.database), self.releases, control)
-        return Launcher(chooser, self.builds, self.releases, self.bots, runner)
+        return Launcher(chooser, Before(self.builds, self.releases, self.bots), runner)
 
     async def built(self, id: str, *, manifest: str = MANIFEST) -> None:
         """Add a build that succeeded."""
@@ -108,10 +109,10 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[Scene]:
+async def scene(database_url: str, queue_of: Any) -> AsyncIterator[Scene]:
     database = Database(database_url)
     await database.start()
-    scene = Scene(database)
+    scene = Scene(database, queue_of)
     await scene.built("1")
     yield scene
     await database.stop()
