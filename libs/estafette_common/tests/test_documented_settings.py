@@ -79,7 +79,7 @@ def type_of(annotation: object) -> str:
     """Return a type in the words of people; one that may be left out counts as what it holds."""
     if typing.get_origin(annotation) in {types.UnionType, typing.Union}:
         [annotation] = [each for each in typing.get_args(annotation) if each is not type(None)]
-    return TYPES[annotation]
+    return "JSON" if typing.get_origin(annotation) is dict else TYPES[annotation]
 
 
 def default_of(name: str, default: object) -> str:
@@ -89,7 +89,7 @@ def default_of(name: str, default: object) -> str:
         return "beside the code"
     if value is PydanticUndefined:
         return "must be given"
-    if value is None or value == "":
+    if value is None or value in ("", {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

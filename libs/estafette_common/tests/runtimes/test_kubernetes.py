@@ -9,8 +9,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import zstandard
 from estafette_common.jobs.plan import Plan
 from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, RuntimeUnavailableError
+from estafette_common.jobs.runtimes.kubernetes_objects import job_name
 from estafette_common.jobs.runtimes.settings import RuntimeSettings, create_runtime
 from estafette_local.waiting import eventually
 from kubernetes_asyncio import client, config
@@ -86,7 +88,7 @@ async def test_a_job_becomes_a_job_of_its_name_with_our_labels(
 
     await runtime.start(job)
 
-    found = await cluster.job(job.name)
+    found = await cluster.job(job_name(job))
     wanted = {"createdBy": "estafette", "jobType": "build", "estafette.io/job-id": job.plan.job_id}
     assert wanted.items() <= found.metadata.labels.items()
     assert wanted.items() <= found.spec.template.metadata.labels.items()
@@ -99,7 +101,7 @@ async def test_a_lost_pod_ends_its_job_and_nothing_lives_for_ever(
 
     await runtime.start(job)
 
-    spec = (await cluster.job(job.name)).spec
+    spec = (await cluster.job(job_name(job))).spec
     assert (spec.backoff_limit, spec.template.spec.restart_policy) == (0, "Never")
     assert spec.active_deadline_seconds >= 1000
     assert spec.ttl_seconds_after_finished > 0
@@ -115,13 +117,13 @@ async def test_the_pod_finds_plan_and_key_where_its_environment_says(
 
     await runtime.start(job)
 
-    pod = (await cluster.job(job.name)).spec.template.spec
+    pod = (await cluster.job(job_name(job))).spec.template.spec
     [builder] = pod.containers
     environment = {each.name: each.value for each in builder.env}
     volumes = {volume.name: volume for volume in pod.volumes}
     [files] = [mount for mount in builder.volume_mounts if volumes[mount.name].secret is not None]
-    assert volumes[files.name].secret.secret_name == job.name
-    data = (await cluster.secret(job.name)).data
+    assert volumes[files.name].secret.secret_name == job_name(job)
+    data = (await cluster.secret(job_name(job))).data
     plan = data[environment["ESTAFETTE_PLAN_FILE"].removeprefix(f"{files.mount_path}/")]
     key = data[environment["ESTAFETTE_KEY_FILE"].removeprefix(f"{files.mount_path}/")]
     assert Plan.model_validate_json(base64.b64decode(plan)) == job.plan
@@ -135,7 +137,7 @@ async def test_the_builder_is_told_where_nats_is_which_attempt_and_trace_it_cont
 
     await runtime.start(job)
 
-    pod = (await cluster.job(job.name)).spec.template.spec
+    pod = (await cluster.job(job_name(job))).spec.template.spec
     environment = {each.name: each.value for each in pod.containers[0].env}
     assert environment["ESTAFETTE_NATS_URL"] == "nats://nats.example:4222"
     assert environment["ESTAFETTE_ATTEMPT"] == "1"
@@ -150,7 +152,7 @@ async def test_the_key_stands_nowhere_but_in_the_secret(runtime: Any, cluster: C
 
     await runtime.start(job)
 
-    text = json.dumps((await cluster.job(job.name)).to_dict(), default=str)
+    text = json.dumps((await cluster.job(job_name(job))).to_dict(), default=str)
     assert base64.b64encode(job.key).decode() not in text
     assert job.plan.revision not in text
 
@@ -162,12 +164,12 @@ async def test_the_nats_credential_of_a_job_is_a_file_of_its_secret(
 
     await runtime.start(job)
 
-    found = await cluster.job(job.name)
+    found = await cluster.job(job_name(job))
     [builder] = found.spec.template.spec.containers
     variables = {variable.name: variable.value for variable in builder.env}
     [files] = [mount for mount in builder.volume_mounts if mount.name == "job"]
     assert variables["ESTAFETTE_NATS_CREDENTIALS"] == f"{files.mount_path}/nats.creds"
-    data = (await cluster.secret(job.name)).data
+    data = (await cluster.secret(job_name(job))).data
     assert base64.b64decode(data["nats.creds"]) == b"who may tell what"
     assert job.nats_credential not in json.dumps(found.to_dict(), default=str)
 
@@ -178,11 +180,11 @@ async def test_starting_a_job_again_and_at_the_same_time_gives_one(
     job = make_job()
 
     await asyncio.gather(*(runtime.start(job) for _ in range(4)))
-    uid = (await cluster.job(job.name)).metadata.uid
+    uid = (await cluster.job(job_name(job))).metadata.uid
     await runtime.start(job)
 
-    assert (await cluster.job(job.name)).metadata.uid == uid
-    assert [state.name for state in await runtime.jobs()] == [job.name]
+    assert (await cluster.job(job_name(job))).metadata.uid == uid
+    assert [state.name for state in await runtime.jobs()] == [job_name(job)]
 
 
 async def test_a_secret_that_a_crash_left_unmade_is_made_by_the_next_try(
@@ -190,12 +192,12 @@ async def test_a_secret_that_a_crash_left_unmade_is_made_by_the_next_try(
 ) -> None:
     job = make_job()
     await runtime.start(job)
-    await cluster.core.delete_namespaced_secret(job.name, cluster.namespace)
+    await cluster.core.delete_namespaced_secret(job_name(job), cluster.namespace)
 
     await runtime.start(job)
 
-    [owner] = (await cluster.secret(job.name)).metadata.owner_references
-    assert owner.uid == (await cluster.job(job.name)).metadata.uid
+    [owner] = (await cluster.secret(job_name(job))).metadata.owner_references
+    assert owner.uid == (await cluster.job(job_name(job))).metadata.uid
 
 
 async def test_a_removed_job_takes_its_secret_along_and_may_be_removed_again(
@@ -204,10 +206,10 @@ async def test_a_removed_job_takes_its_secret_along_and_may_be_removed_again(
     job = make_job()
     await runtime.start(job)
 
-    await runtime.remove(job.name)
+    await runtime.remove(job_name(job))
 
     await eventually(lambda: _is_empty(cluster), within=60)
-    await runtime.remove(job.name)
+    await runtime.remove(job_name(job))
 
 
 async def test_jobs_of_others_are_not_seen(runtime: Any, cluster: Cluster, make_job: MakeJob) -> None:
@@ -237,9 +239,23 @@ async def test_a_job_whose_pod_ended_is_not_alive(runtime: Any, make_job: MakeJo
 
 async def test_a_plan_too_large_for_a_secret_is_refused_and_leaves_nothing(runtime: Any, make_job: MakeJob) -> None:
     with pytest.raises(JobRefusedError, match="bytes"):
-        await runtime.start(make_job(env={"BIG": "x" * 1024 * 1024}))
+        await runtime.start(make_job(env={"BIG": os.urandom(1024 * 1024).hex()}))
 
     assert await runtime.jobs() == []
+
+
+async def test_a_plan_larger_than_a_secret_is_given_compressed(
+    runtime: Any, cluster: Cluster, make_job: MakeJob
+) -> None:
+    job = make_job(env={"BIG": "x" * 1024 * 1024})
+
+    await runtime.start(job)
+
+    [builder] = (await cluster.job(job_name(job))).spec.template.spec.containers
+    [file] = [each.value for each in builder.env if each.name == "ESTAFETTE_PLAN_FILE"]
+    data = (await cluster.secret(job_name(job))).data
+    plan = zstandard.decompress(base64.b64decode(data[file.rpartition("/")[2]]))
+    assert Plan.model_validate_json(plan) == job.plan
 
 
 async def test_what_the_cluster_finds_invalid_is_refused(runtime: Any, make_job: MakeJob) -> None:
@@ -264,7 +280,7 @@ async def test_who_may_not_list_jobs_cannot_tell_that_there_are_none(
 ) -> None:
     allowed = await cluster.api_of_nobody()
     runtime: Any = create_runtime(settings)
-    runtime._api = allowed
+    runtime._api._client = allowed
 
     with pytest.raises(RuntimeUnavailableError, match="403"):
         await runtime.jobs()
@@ -277,7 +293,7 @@ async def test_the_secret_of_an_earlier_job_of_the_name_is_not_taken_for_ours(
     runtime: Any, cluster: Cluster, make_job: MakeJob
 ) -> None:
     job = make_job()
-    body: Any = {"metadata": {"name": job.name}, "data": {"plan.json": "e30=", "key": "AA=="}}
+    body: Any = {"metadata": {"name": job_name(job)}, "data": {"plan.json": "e30=", "key": "AA=="}}
     await cluster.core.create_namespaced_secret(cluster.namespace, body)
 
     with pytest.raises(RuntimeUnavailableError, match="earlier Job"):
@@ -289,7 +305,7 @@ async def test_the_pod_is_not_root_and_bounded(runtime: Any, cluster: Cluster, m
 
     await runtime.start(job)
 
-    pod = (await cluster.job(job.name)).spec.template.spec
+    pod = (await cluster.job(job_name(job))).spec.template.spec
     assert pod.security_context.run_as_non_root
     assert pod.containers[0].security_context.allow_privilege_escalation is False
     assert pod.containers[0].resources.requests == {"cpu": "500m", "memory": "256Mi"}

@@ -1,46 +1,32 @@
-"""Jobs as Kubernetes Jobs: one for each job, named by its id, with what it is given in a Secret that dies with it.
+"""Jobs as Kubernetes Jobs: one for each attempt of a job, with what it is given in Secrets that die with it.
 
-A pod that is lost ends its Job: no second pod is started, for a new attempt must have a number of its own.
+A Job has one pod. Kubernetes must not start another, for a new attempt has a number of its own; where it does all the
+same (before 1.26 it replaces pods that are deleted), the builder of the second pod finds that the attempt was begun
+already, and ends its Job.
 """
 
-import asyncio
-import base64
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
-from kubernetes_asyncio import client, config
-from kubernetes_asyncio.client import ApiClient, ApiException, BatchV1Api, CoreV1Api
-
-from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, JobState, RuntimeUnavailableError
+from estafette_common.jobs.runtimes import JobSpec, JobState, Observer, RuntimeUnavailableError
+from estafette_common.jobs.runtimes.kubernetes_api import Api, ApiError, Object
+from estafette_common.jobs.runtimes.kubernetes_judging import Patience, condition, time_of
+from estafette_common.jobs.runtimes.kubernetes_objects import (
+    ATTEMPT_LABEL,
+    CREATED_BY,
+    JOB_ID_LABEL,
+    KIND_LABEL,
+    PLAN,
+    files,
+    job_name,
+    job_object,
+    secrets,
+)
+from estafette_common.jobs.runtimes.kubernetes_watching import Watching
 
 if TYPE_CHECKING:
     from estafette_common.jobs.runtimes.settings import RuntimeSettings
 
-CREATED_BY = {"createdBy": "estafette"}
-JOB_ID_LABEL = "estafette.io/job-id"
-KIND_LABEL = "jobType"
-
-LARGEST_PLAN = 900 * 1024
-"""Bytes; Kubernetes takes Secrets of up to 1 MiB."""
-
-GRACE = 120
-"""Seconds a pod has to end."""
-
-FORGOTTEN_AFTER = 24 * 60 * 60
-"""Seconds after its end that the cluster removes a Job itself, should nobody else."""
-
-ANSWERS_WITHIN = 30.0
-"""Seconds."""
-
-INVALID = {400, 413, 422}
-"""Statuses that no repetition changes. 403 is none of them: a quota may be used up, a role not bound yet."""
-
-T = TypeVar("T")
-
-MOUNT = "/job"
-NATS_CREDENTIALS = "nats.creds"
-WORKSPACE = "/estafette-work"
+OURS = ",".join(f"{key}={value}" for key, value in CREATED_BY.items())
 
 
 class KubernetesRuntime:
@@ -50,173 +36,81 @@ class KubernetesRuntime:
 
     def __init__(self, settings: "RuntimeSettings") -> None:
         self._settings = settings
-        self._namespace = settings.kubernetes_namespace
-        self._api: ApiClient | None = None
+        self._api = Api(settings.kubernetes_namespace, calls_per_second=settings.kubernetes_rate)
 
-    async def start(self, job: JobSpec) -> None:
-        """Create the Job and its Secret; what exists already is left as it is."""
-        plan = job.plan.model_dump_json().encode()
-        if len(plan) > LARGEST_PLAN:
-            raise JobRefusedError(f"the plan has {len(plan)} bytes; a Secret holds {LARGEST_PLAN}")
+    async def start(self, job: JobSpec) -> str:
+        """Create the Job and its Secrets; what exists already is left as it is."""
+        given = files(job)
+        plan_file = next(name for name in given if name.startswith(PLAN))
+        body = job_object(job, self._settings, plan_file=plan_file)
         try:
-            await self._create_secret(job, plan, await self._create_job(job))
-        except ApiException as error:  # its text is the whole answer, which may quote the Secret: it goes no further
-            if error.status in INVALID:
-                raise JobRefusedError(f"Kubernetes refuses it: {error.status} {error.reason}") from None
-            raise _unavailable(error) from None
+            found = await self._api.create("jobs", body) or await self._api.get("jobs", job_name(job))
+            if found is None:
+                raise RuntimeUnavailableError(f"an earlier Job {job_name(job)} has just gone")
+            for secret in secrets(job, given, owner=found["metadata"]["uid"]):
+                await self._create_secret(secret)
+        except ApiError as error:
+            raise error.as_ours() from None
+        return job_name(job)
 
     async def jobs(self) -> list[JobState]:
-        """Return every Job of ours in the namespace."""
-        batch = BatchV1Api(await self._client())
-        try:
-            found = await _answer(batch.list_namespaced_job(self._namespace, label_selector="createdBy=estafette"))
-        except ApiException as error:
-            raise _unavailable(error) from None
-        return [_state(job) for job in found.items]
+        """Return every Job of ours in the namespace; of several attempts of one job, the last comes last."""
+        return await self._list(OURS)
+
+    async def find(self, kind: str, job_id: str) -> list[JobState]:
+        """Return the Jobs of a job. One that is being deleted is there until its pod is gone."""
+        return await self._list(f"{OURS},{KIND_LABEL}={kind},{JOB_ID_LABEL}={job_id}")
 
     async def remove(self, name: str) -> None:
-        """Delete the Job with its pods; nothing happens when there is none."""
-        batch = BatchV1Api(await self._client())
+        """Delete the Job after its pods, which have time to end; nothing happens when there is none."""
         try:
-            await _answer(batch.delete_namespaced_job(name, self._namespace, propagation_policy="Foreground"))
-        except ApiException as error:
-            if error.status != 404:
-                raise _unavailable(error) from None
+            await self._api.delete("jobs", name)
+        except ApiError as error:
+            raise _unavailable(error) from None
+
+    async def watch(self, observer: Observer) -> None:
+        """Tell what becomes of the Jobs and their pods, for ever."""
+        patience = Patience(
+            image=self._settings.image_patience,
+            scheduling=self._settings.scheduling_patience,
+            memory=self._settings.builder_memory_limit,
+        )
+        await Watching(self._api, OURS, patience, observer).run()
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._api is not None:
-            await self._api.close()
+        await self._api.close()
 
-    async def _client(self) -> ApiClient:
-        if self._api is None:
-            self._api = ApiClient(await _configuration())
-        return self._api
-
-    async def _create_job(self, job: JobSpec) -> Any:
-        batch = BatchV1Api(await self._client())
+    async def _list(self, selector: str) -> list[JobState]:
         try:
-            return await _answer(batch.create_namespaced_job(self._namespace, job_object(job, self._settings)))
-        except ApiException as error:
-            if error.status != 409:
-                raise
-            return await _answer(batch.read_namespaced_job(job.name, self._namespace))
+            found = [_state(job) async for page in self._api.pages("jobs", selector) for job in page["items"]]
+        except ApiError as error:
+            raise _unavailable(error) from None
+        return sorted(found, key=lambda state: state.attempt)
 
-    async def _create_secret(self, job: JobSpec, plan: bytes, owner: Any) -> None:
-        core = CoreV1Api(await self._client())
-        reference = {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": owner.metadata.uid}
-        secret: Any = {
-            "metadata": {"name": job.name, "labels": labels(job), "ownerReferences": [reference]},
-            "data": {name: base64.b64encode(content).decode() for name, content in _files(job, plan).items()},
-        }
-        try:
-            await _answer(core.create_namespaced_secret(self._namespace, secret))
-        except ApiException as error:
-            if error.status != 409:
-                raise
-            found = await _answer(core.read_namespaced_secret(job.name, self._namespace))
-            if owner.metadata.uid not in {each.uid for each in found.metadata.owner_references or []}:
-                raise RuntimeUnavailableError(f"the Secret of an earlier Job {job.name} is not gone yet") from None
+    async def _create_secret(self, secret: Object) -> None:
+        if await self._api.create("secrets", secret):
+            return
+        name = secret["metadata"]["name"]
+        found = await self._api.get("secrets", name)
+        owners = {each["uid"] for each in found["metadata"].get("ownerReferences", ())} if found else set()
+        if not owners & {each["uid"] for each in secret["metadata"]["ownerReferences"]}:
+            raise RuntimeUnavailableError(f"the Secret {name} of an earlier Job is not gone yet")
 
 
-def labels(job: JobSpec) -> dict[str, str]:
-    """Return what our objects are found by."""
-    return {**CREATED_BY, KIND_LABEL: job.plan.kind, JOB_ID_LABEL: job.plan.job_id}
-
-
-def job_object(job: JobSpec, settings: "RuntimeSettings") -> Any:
-    """Return the Job as Kubernetes' batch/v1 has it."""
-    environment = {
-        "ESTAFETTE_NATS_URL": settings.job_nats_url,
-        "ESTAFETTE_PLAN_FILE": f"{MOUNT}/plan.json",
-        "ESTAFETTE_KEY_FILE": f"{MOUNT}/key",
-        "ESTAFETTE_ATTEMPT": "1",
-        "ESTAFETTE_WORKSPACE": f"{WORKSPACE}/work",
-        "ESTAFETTE_STAGE_RUNTIME": settings.job_stage_runtime,
-        "ESTAFETTE_TRACEPARENT": job.traceparent,
-    }
-    if job.nats_credential:
-        environment["ESTAFETTE_NATS_CREDENTIALS"] = f"{MOUNT}/{NATS_CREDENTIALS}"
-    container = {
-        "name": "builder",
-        "image": settings.builder_image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-P", "-m", "builder", "run"],
-        "env": [{"name": name, "value": value} for name, value in environment.items()],
-        "resources": {
-            "requests": {"cpu": settings.builder_cpu, "memory": settings.builder_memory},
-            "limits": {"cpu": settings.builder_cpu_limit, "memory": settings.builder_memory_limit},
-        },
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [
-            {"name": "job", "mountPath": MOUNT, "readOnly": True},
-            {"name": "work", "mountPath": WORKSPACE},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of this pod alone
-        ],
-    }
-    user = settings.builder_user
-    pod = {
-        "restartPolicy": "Never",
-        "serviceAccountName": settings.builder_service_account,
-        "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": GRACE,
-        "hostNetwork": settings.host_network,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": user, "fsGroup": user},
-        "containers": [container],
-        "volumes": [
-            {"name": "job", "secret": {"secretName": job.name, "defaultMode": 0o440}},
-            {"name": "work", "emptyDir": {}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
-    annotations = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
-    return {
-        "metadata": {"name": job.name, "labels": labels(job)},
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": int(job.plan.timeout) + GRACE,
-            "ttlSecondsAfterFinished": FORGOTTEN_AFTER,
-            "template": {"metadata": {"labels": labels(job), "annotations": annotations}, "spec": pod},
-        },
-    }
-
-
-def _files(job: JobSpec, plan: bytes) -> dict[str, bytes]:
-    """Return what the Secret holds, by name."""
-    files = {"plan.json": plan, "key": job.key}
-    return files | {NATS_CREDENTIALS: job.nats_credential.encode()} if job.nats_credential else files
-
-
-def _state(job: Any) -> JobState:
-    ended = any(each.type in {"Complete", "Failed"} and each.status == "True" for each in job.status.conditions or [])
+def _state(job: Object) -> JobState:
+    metadata = job["metadata"]
+    ended = condition(job, "Complete") or condition(job, "Failed")
+    found: dict[str, Any] = metadata["labels"]
     return JobState(
-        name=job.metadata.name,
-        kind=job.metadata.labels.get(KIND_LABEL, ""),
-        job_id=job.metadata.labels.get(JOB_ID_LABEL, ""),
-        alive=not ended and job.metadata.deletion_timestamp is None,
-        created_at=job.metadata.creation_timestamp,
+        name=metadata["name"],
+        kind=found.get(KIND_LABEL, ""),
+        job_id=found.get(JOB_ID_LABEL, ""),
+        attempt=int(found.get(ATTEMPT_LABEL, 1)),
+        alive=not ended and "deletionTimestamp" not in metadata,
+        created_at=time_of(metadata["creationTimestamp"]),
     )
 
 
-async def _configuration() -> Any:
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # it has no hints
-    except config.ConfigException:
-        try:
-            await config.load_kube_config(client_configuration=configuration)
-        except (config.ConfigException, OSError) as error:
-            raise RuntimeUnavailableError(f"neither in a cluster nor with a usable KUBECONFIG: {error}") from error
-    return configuration
-
-
-async def _answer(call: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(ANSWERS_WITHIN):
-            return await call
-    except (OSError, aiohttp.ClientError) as error:
-        raise RuntimeUnavailableError(f"the API server of Kubernetes does not answer: {error!r}") from error
-
-
-def _unavailable(error: ApiException) -> RuntimeUnavailableError:
-    return RuntimeUnavailableError(f"Kubernetes says {error.status} {error.reason}")
+def _unavailable(error: ApiError) -> RuntimeUnavailableError:
+    return RuntimeUnavailableError(f"Kubernetes says {error}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, JobState, RuntimeUnavailableError
+from estafette_common.jobs.runtimes import JobRefusedError, JobSpec, JobState, Observer, RuntimeUnavailableError
 from estafette_common.jobs.runtimes.protocol import LINE_LIMIT, NOT_UNDERSTOOD, List, Remove, Reply, Start
 
 ANSWERS_WITHIN = 30.0
@@ -21,7 +21,7 @@ class LocalRuntime:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def start(self, job: JobSpec) -> None:
+    async def start(self, job: JobSpec) -> str:
         """Start a builder for the job unless the host knows one of its name."""
         key = base64.b64encode(job.key).decode()
         request = Start(plan=job.plan, key=key, nats_credential=job.nats_credential, traceparent=job.traceparent)
@@ -29,6 +29,7 @@ class LocalRuntime:
         if reply.error == NOT_UNDERSTOOD:
             raise JobRefusedError(f"the builder host cannot read it: {reply.error}")
         _expect_done(reply)
+        return job.plan.job_name
 
     async def jobs(self) -> list[JobState]:
         """Return every job of the host, running or ended."""
@@ -36,9 +37,16 @@ class LocalRuntime:
         _expect_done(reply)
         return [JobState(**job.model_dump()) for job in reply.jobs]
 
+    async def find(self, kind: str, job_id: str) -> list[JobState]:
+        """Return the job if the host knows it."""
+        return [job for job in await self.jobs() if (job.kind, job.job_id) == (kind, job_id)]
+
     async def remove(self, name: str) -> None:
         """Stop the job if it runs and forget it."""
         _expect_done(await self._ask(Remove(name=name)))
+
+    async def watch(self, observer: Observer) -> None:
+        """Return: the host starts builders again by itself."""
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,12 +1,25 @@
 """Which runtime carries the jobs."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRuntime
 from estafette_common.jobs.runtimes.local import LocalRuntime
+
+
+class Placement(BaseModel):
+    """Which nodes pods go to; the fields are those of a pod in Kubernetes."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    node_selector: dict[str, str] = {}
+    affinity: dict[str, Any] = {}
+    tolerations: list[dict[str, Any]] = []
 
 
 class RuntimeSettings(BaseSettings):
@@ -26,6 +39,23 @@ class RuntimeSettings(BaseSettings):
     builder_memory_limit: str = Field("8Gi", description="Most memory of a job's pod.")
     host_network: bool = Field(default=False, description="Use the node's network, on clusters without a pod network.")
     job_nats_url: str = Field("nats://nats:4222", description="Where NATS is, as seen from inside a job.")
+    job_placement: dict[Kind, Placement] = Field(
+        {},
+        description='JSON: `nodeSelector`, `affinity` and `tolerations` of the pods of each kind, as {"build": {…}}. '
+        "Of a kind that is not named: builds prefer spot nodes, releases and bots avoid them.",
+    )
+    image_patience: float = Field(
+        300.0, description="Seconds that a pod may be without its image before its job is lost."
+    )
+    scheduling_patience: float = Field(
+        1800.0, description="Seconds that a pod may be without a node before its job is lost."
+    )
+    node_loss_patience: int = Field(
+        60, ge=0, description="Seconds that a pod stays with a node that does not answer any more."
+    )
+    kubernetes_rate: float = Field(
+        50.0, ge=0, description="Most calls a second to the API server of Kubernetes; 0: no limit."
+    )
     job_stage_runtime: str = Field("auto", description="How stages run inside a job: docker, process or auto.")
 
 
