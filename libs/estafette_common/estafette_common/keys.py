@@ -128,7 +128,10 @@ def _options() -> Namespace:
 
 async def _run(options: Namespace) -> None:
     configuration = client.Configuration()
-    config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # it has no hints
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # it has no hints
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)
     async with client.ApiClient(configuration) as api:
         await make(client.CoreV1Api(api), options, _given(options.given))
 

@@ -26,6 +26,7 @@
 {{ include "estafette.environment.forge" $root }}
 {{- end }}
 {{- if has .name (list "job-dispatcher" "hanging-job-cleaner") }}
+{{- include "estafette.environment.cluster" $root }}
 - {name: ESTAFETTE_RUNTIME, value: kubernetes}
 - {name: ESTAFETTE_KUBERNETES_NAMESPACE, value: {{ include "estafette.jobsNamespace" $root }}}
 {{- end }}
@@ -74,6 +75,13 @@
 {{- end }}
 {{- end -}}
 
+{{/* Takes the root: how the API server is reached, where pods do not know. */}}
+{{- define "estafette.environment.cluster" -}}
+{{- if .Values.kubeconfigSecret }}
+- {name: KUBECONFIG, value: /run/kubernetes/kubeconfig}
+{{- end }}
+{{- end -}}
+
 {{/* Takes the root: what job-dispatcher gives jobs. */}}
 {{- define "estafette.environment.jobs" -}}
 {{- $jobs := .Values.jobs -}}
@@ -118,6 +126,9 @@ configs: {mountPath: /configs, volume: {secret: {secretName: {{ . }}, defaultMod
 {{- end }}
 {{- if and (has .name (list "manifest-planner" "notifier")) $root.Values.github.appId }}
 github: {mountPath: /run/github, volume: {secret: {secretName: {{ required "github.appKey or github.existingSecret: the App needs its private key" (include "estafette.secret.github" $root) }}, defaultMode: 0440, items: [{key: appKey, path: appKey}]}}}
+{{- end }}
+{{- if and (has .name (list "job-dispatcher" "hanging-job-cleaner")) $root.Values.kubeconfigSecret }}
+kubernetes: {mountPath: /run/kubernetes, volume: {secret: {secretName: {{ $root.Values.kubeconfigSecret }}, defaultMode: 0440}}}
 {{- end }}
 {{- range .part.extraSecrets }}
 {{- if .mountPath }}

@@ -32,9 +32,13 @@ webhook-ingress cron-event-sender manifest-planner job-dispatcher hanging-job-cl
 {{- mergeOverwrite (deepCopy .root.Values.defaults) (deepCopy (index .root.Values .name)) | toYaml -}}
 {{- end -}}
 
-{{/* Takes the root. */}}
-{{- define "estafette.kubeVersion" -}}
-{{- .Values.kubeVersion | default .Capabilities.KubeVersion.Version -}}
+{{/* Takes root, kind, api with its newest version, since when Kubernetes has that, and the version before. */}}
+{{- define "estafette.api" -}}
+{{- $has := .root.Capabilities.APIVersions.Has (printf "%s/%s" .api .kind) -}}
+{{- with .root.Values.kubeVersion -}}
+{{- $has = semverCompare (printf ">=%s-0" $.since) . -}}
+{{- end -}}
+{{- ternary .api .before $has -}}
 {{- end -}}
 
 {{/* Takes root and image. */}}

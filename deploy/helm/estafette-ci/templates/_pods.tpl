@@ -82,3 +82,21 @@ storageClassName: {{ . }}
 {{- end }}
 resources: {requests: {storage: {{ .size }}}}
 {{- end -}}
+
+{{/* Takes the root: image, settings and limits of a container with PostgreSQL's programs, signed in to the database. */}}
+{{- define "estafette.client" -}}
+image: {{ include "estafette.image" (dict "root" . "image" .Values.db.image) }}
+imagePullPolicy: {{ .Values.db.image.pullPolicy }}
+env:
+  {{- if .Values.db.enabled }}
+  - {name: PGHOST, value: {{ include "estafette.release" . }}-db-public}
+  - {name: PGUSER, value: estafette}
+  - {name: PGDATABASE, value: estafette}
+  - name: PGPASSWORD
+    valueFrom: {secretKeyRef: {name: {{ include "estafette.secret.database" . }}, key: password}}
+  {{- else }}
+  {{- include "estafette.environment.database" . | nindent 2 }}
+  {{- end }}
+resources: {requests: {cpu: 20m, memory: 64Mi}, limits: {memory: 512Mi}}
+securityContext: {{- include "estafette.confined" . | nindent 2 }}
+{{- end -}}
