@@ -20,7 +20,9 @@ from estafette_common.bus.messages.jobs import (
     JobFinished,
     JobGone,
     JobHeartbeat,
+    JobLost,
     JobStarted,
+    JobWaiting,
 )
 from estafette_common.bus.messages.triggers import Fire
 from estafette_common.bus.payloads import Payloads
@@ -150,6 +152,8 @@ def create_app(settings: Settings) -> web.Application:
         follower.on_finished,
     )
     bus.consume(Consumer(durable="planner-lose", message=Lose, backoff=PATIENCE), follower.on_lose)
+    bus.consume(Consumer(durable="planner-job-waiting", message=JobWaiting, backoff=PATIENCE), follower.on_waiting)
+    bus.consume(Consumer(durable="planner-job-lost", message=JobLost, backoff=PATIENCE), follower.on_lost)
     bus.consume(Consumer(durable="planner-job-gone", message=JobGone, backoff=PATIENCE), follower.on_gone)
     _obey(bus, BuildsByHand(manifests, builds, planner), ByHand(launcher, decisions, bus), canceler)
     bus.consume(Consumer(durable="planner-fire", message=Fire, concurrency=4, backoff=PATIENCE), actor.on_fire)

@@ -13,7 +13,9 @@ from estafette_common.bus.messages.jobs import (
     JobFinished,
     JobGone,
     JobHeartbeat,
+    JobLost,
     JobStarted,
+    JobWaiting,
 )
 from estafette_common.bus.messages.message import Cause, Message
 from estafette_common.bus.publishing import Publisher
@@ -36,6 +38,14 @@ class Jobs(Protocol):
 
     async def started(self, job_id: str, *, attempt: int, at: datetime) -> Life | None:
         """Note that an attempt began; returns the job as it is then."""
+        ...
+
+    async def waiting(self, job_id: str, *, attempt: int, reason: str) -> None:
+        """Note why an attempt does not run yet."""
+        ...
+
+    async def lost_attempt(self, job_id: str, *, attempt: int, reason: str) -> None:
+        """Note that an attempt is lost and the next one was begun."""
         ...
 
     async def cancel(self, job_id: str, *, at: datetime, reason: str) -> Life | None:
@@ -83,6 +93,23 @@ class Follower:
         if life is not None and life.status is Status.CANCELING:
             cancel = JobCancel(kind=started.kind, job_id=started.job_id, reason=life.reason)
             await self._bus.publish(cancel, id=cause.derive("cancel"))
+
+    async def on_waiting(self, waiting: JobWaiting, _: Cause) -> None:
+        """Note why the job does not run yet."""
+        await self._jobs[waiting.kind].waiting(waiting.job_id, attempt=waiting.attempt, reason=waiting.reason)
+
+    async def on_lost(self, lost: JobLost, cause: Cause) -> None:
+        """End the build, release or bot whose job went away, or note which attempt of it counts now."""
+        kind, job_id, attempt = lost.kind, lost.job_id, lost.attempt
+        if lost.again:
+            reason = f"attempt {attempt} was lost: {lost.reason}"
+            await self._jobs[kind].lost_attempt(job_id, attempt=attempt, reason=reason)
+        else:
+            ended = await self._jobs[kind].finished(
+                job_id, lost.outcome, at=cause.time, attempt=attempt, reason=lost.reason
+            )
+            if ended:
+                await self._explain(kind, job_id, "lost", lost.reason, lost.outcome, cause)
 
     async def on_heartbeat(self, heartbeat: JobHeartbeat, _: Cause) -> None:
         """Note a sign of life."""

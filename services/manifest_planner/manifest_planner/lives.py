@@ -75,7 +75,16 @@ class Lives:
         """Note that an attempt began: pending becomes running. Returns the job as it is then."""
         await self._database.pool.execute(self._of(HEARTBEAT), job_id, attempt, at)
         await self._database.pool.execute(self._of(STARTED_AT), job_id, at)
+        await self._database.pool.execute(self._of(WAITS_NO_MORE), job_id, attempt)
         return await self._move(job_id, lambda _: Step(Status.RUNNING, STARTED))
+
+    async def waiting(self, job_id: str, *, attempt: int, reason: str) -> None:
+        """Note why an attempt that a runtime has does not run yet; nothing changes once it began."""
+        await self._database.pool.execute(self._of(WAITING), job_id, attempt, reason)
+
+    async def lost_attempt(self, job_id: str, *, attempt: int, reason: str) -> None:
+        """Note that an attempt is lost and the next one was begun: what it tells yet counts no more."""
+        await self._database.pool.execute(self._of(LOST_ATTEMPT), job_id, attempt, reason)
 
     async def cancel(self, job_id: str, *, at: datetime, reason: str) -> Life | None:
         """Let a job end: at once where it was never requested, else it is canceling. Returns it as it is then.
@@ -185,6 +194,20 @@ HEARTBEAT = (
     WHERE id = $1 AND status NOT IN (FINAL)
 """
 ).replace("FINAL", FINAL_LIST)
+
+WAITS_NO_MORE = """
+    UPDATE {table} SET reason = '' WHERE id = $1 AND attempt <= $2 AND reason <> '' AND status IN ('pending', 'running')
+"""
+
+WAITING = """
+    UPDATE {table} SET reason = $3
+    WHERE id = $1 AND attempt <= $2 AND (status = 'pending' OR (status = 'running' AND reason <> ''))
+"""
+
+LOST_ATTEMPT = """
+    UPDATE {table} SET attempt = $2 + 1, reason = $3, updated_at = now()
+    WHERE id = $1 AND attempt <= $2 AND status IN ('pending', 'running')
+"""
 
 STARTED = """
     UPDATE {table} SET status = $2, updated_at = now() WHERE id = $1

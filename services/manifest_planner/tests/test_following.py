@@ -8,7 +8,15 @@ import asyncpg
 import pytest
 from estafette_common.bus.messages.commands import Lose
 from estafette_common.bus.messages.events import GitPushed, PipelineChanged
-from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobFinished, JobHeartbeat, JobStarted
+from estafette_common.bus.messages.jobs import (
+    JobDispatched,
+    JobFailedToStart,
+    JobFinished,
+    JobHeartbeat,
+    JobLost,
+    JobStarted,
+    JobWaiting,
+)
 from estafette_common.bus.messages.logs import LogChunk
 from estafette_common.bus.messages.message import Cause, Encoded, Message
 from estafette_common.database.pool import Database
@@ -240,3 +248,67 @@ async def test_a_build_whose_end_overtakes_its_start_has_both_times(follower: Fo
     await follower.on_started(started(after=1), CAUSE)
 
     assert (await row())["started_at"] is not None
+
+
+def waiting(attempt: int = 1, reason: str = "no node can take it") -> JobWaiting:
+    return JobWaiting(kind=Kind.BUILD, job_id=BUILD, attempt=attempt, state="unschedulable", reason=reason)
+
+
+def lost(attempt: int = 1, *, again: bool, outcome: Outcome = Outcome.LOST) -> JobLost:
+    return JobLost(
+        kind=Kind.BUILD,
+        job_id=BUILD,
+        attempt=attempt,
+        loss="node",
+        outcome=outcome,
+        again=again,
+        reason="its node went",
+    )
+
+
+async def test_a_job_that_a_runtime_cannot_start_yet_says_why_until_it_runs(follower: Follower, row: Row) -> None:
+    await follower.on_waiting(waiting(), CAUSE)
+    assert ((await row())["status"], (await row())["reason"]) == ("pending", "no node can take it")
+
+    await follower.on_started(started(), CAUSE)
+    await follower.on_waiting(waiting(), CAUSE)  # late
+
+    assert ((await row())["status"], (await row())["reason"]) == ("running", "")
+
+
+async def test_a_lost_attempt_that_is_followed_by_another_counts_no_more(
+    follower: Follower, notebook: Notebook, row: Row
+) -> None:
+    await follower.on_started(started(), CAUSE)
+    await follower.on_lost(lost(again=True), CAUSE)
+
+    build = await row()
+    assert (build["status"], build["attempt"], build["reason"]) == ("running", 2, "attempt 1 was lost: its node went")
+    await follower.on_waiting(waiting(2), CAUSE)
+    assert (await row())["reason"] == "no node can take it"
+    await follower.on_finished(finished(attempt=1), CAUSE)
+    await follower.on_started(started(2), CAUSE)
+    await follower.on_lost(lost(again=True), CAUSE)  # again, and late
+    build = await row()
+    assert (build["status"], build["attempt"], build["reason"]) == ("running", 2, "")
+    assert notebook.outcomes == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.LOST, Outcome.TIMED_OUT])
+async def test_a_lost_attempt_without_another_ends_the_build_as_it_was_lost(
+    follower: Follower, notebook: Notebook, row: Row, outcome: Outcome
+) -> None:
+    await follower.on_lost(lost(again=False, outcome=outcome), CAUSE)
+
+    build = await row()
+    assert (build["status"], build["outcome"], build["reason"]) == ("failed", outcome, "its node went")
+    assert notebook.outcomes == [outcome]
+    assert notebook.steps == ["lost"]
+
+
+async def test_the_loss_of_an_earlier_attempt_does_not_end_a_build(follower: Follower, row: Row) -> None:
+    await follower.on_started(started(2), CAUSE)
+
+    await follower.on_lost(lost(1, again=False), CAUSE)
+
+    assert (await row())["status"] == "running"

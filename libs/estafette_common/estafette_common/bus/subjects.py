@@ -26,6 +26,8 @@ A subject template names fields of its message in braces. Filled in, it is where
 | `job.{kind}.{job_id}.requested` | manifest-planner | job-dispatcher |
 | `job.{kind}.{job_id}.dispatched` | job-dispatcher | manifest-planner |
 | `job.{kind}.{job_id}.failed-to-start` | job-dispatcher, hanging-job-cleaner (again) | manifest-planner |
+| `job.{kind}.{job_id}.waiting` | job-dispatcher | manifest-planner |
+| `job.{kind}.{job_id}.lost` | job-dispatcher | manifest-planner, job-dispatcher (its memory) |
 | `job.{kind}.{job_id}.cancel` | manifest-planner | builder, job-dispatcher |
 | `job.{kind}.{job_id}.gone` | job-dispatcher, hanging-job-cleaner (again) | manifest-planner |
 | `job.{kind}.{job_id}.started` | builder | manifest-planner |
@@ -62,6 +64,8 @@ COMMAND_REPLAY = "command.replay.{service}"
 JOB_REQUESTED = "job.{kind}.{job_id}.requested"
 JOB_DISPATCHED = "job.{kind}.{job_id}.dispatched"
 JOB_FAILED_TO_START = "job.{kind}.{job_id}.failed-to-start"
+JOB_WAITING = "job.{kind}.{job_id}.waiting"
+JOB_LOST = "job.{kind}.{job_id}.lost"
 JOB_CANCEL = "job.{kind}.{job_id}.cancel"
 JOB_GONE = "job.{kind}.{job_id}.gone"
 JOB_STARTED = "job.{kind}.{job_id}.started"

@@ -46,6 +46,36 @@ class JobFailedToStart(_JobMessage):
     reason: str
 
 
+class JobWaiting(_JobMessage):
+    """A runtime has the job, and it does not run yet. Told by job-dispatcher when what it waits for changes."""
+
+    TYPE: ClassVar = "estafette.job.waiting.v1"
+    SUBJECT: ClassVar = subjects.JOB_WAITING
+
+    attempt: int
+    state: str
+    """A `jobs.runtimes.Waiting`"""
+    reason: str
+    """For people."""
+
+
+class JobLost(_JobMessage):
+    """An attempt went away without telling its end. Told by job-dispatcher."""
+
+    TYPE: ClassVar = "estafette.job.lost.v1"
+    SUBJECT: ClassVar = subjects.JOB_LOST
+
+    attempt: int
+    loss: str
+    """A `jobs.runtimes.Loss`"""
+    outcome: Outcome
+    """How the job ends by it, unless it is tried again."""
+    again: bool
+    """Whether another attempt was begun."""
+    reason: str
+    """For people."""
+
+
 class JobCancel(_JobMessage):
     """A job that may run shall end, and nothing more of it run. Told by manifest-planner, heard by its builder.
 
