@@ -8,6 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import zstandard
 from estafette_common import telemetry
 from estafette_common.jobs.plan import Plan
 
@@ -23,15 +24,22 @@ def run(settings: Settings) -> int:
     if settings.plan_file is None or settings.key_file is None:
         sys.exit("ESTAFETTE_PLAN_FILE and ESTAFETTE_KEY_FILE must name the job's plan and key")
     job = attempt.Attempt(
-        plan=Plan.model_validate_json(settings.plan_file.read_text()),
+        plan=_read_plan(settings.plan_file),
         key=settings.key_file.read_bytes(),
         nats_credentials=settings.nats_credentials,
         number=settings.attempt,
+        begun_before=settings.begun_before,
         workspace=settings.workspace,
         group=Path("/dev/null"),
         traceparent=settings.traceparent,
     )
     return attempt.run(job, settings)
+
+
+def _read_plan(file: Path) -> Plan:
+    """Return the plan in a file, which is compressed where its name says so."""
+    content = file.read_bytes()
+    return Plan.model_validate_json(zstandard.decompress(content) if file.suffix == ".zst" else content)
 
 
 def host(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from estafette_common.bus import subjects
 from estafette_common.bus.connection import connect
 from estafette_common.bus.credentials import inbox
 from estafette_common.bus.messages.jobs import JobCancel
-from estafette_common.bus.publishing import JetStreamPublisher
+from estafette_common.bus.publishing import JetStreamPublisher, NotNextError
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.secrets import SecretError, decrypt_all
@@ -58,6 +58,8 @@ class Attempt:
     traceparent: str = ""
     nats_credentials: Path | None = None
     """File of the credential made for the job; none: NATS takes it without."""
+    begun_before: int | None = None
+    """Sequence of the last `started` of the job before this attempt; where there is a later one, it is not begun."""
 
 
 def run(attempt: Attempt, settings: Settings) -> int:
@@ -83,6 +85,9 @@ async def _until_stopped(attempt: Attempt, settings: Settings) -> int:
     except asyncio.CancelledError:
         log.warning("stopped before the end", job=attempt.plan.job_name, attempt=attempt.number)
         return STOPPED
+    except NotNextError:
+        log.warning("another pod began it", job=attempt.plan.job_name, attempt=attempt.number)
+        return STOPPED
     except _GaveUpError:
         log.warning("NATS was away until the job's limit", job=attempt.plan.job_name, attempt=attempt.number)
         return 0
@@ -106,6 +111,7 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, settings, Masker(values))
             async with _giving_up_after(attempt.plan.timeout + TELL_WITHIN):
+                await _begin(teller.reporter, attempt)
                 place = refusal or runtime
                 if isinstance(place, Ended):
                     await _tell(teller, settings, _refuse(teller, place))
@@ -151,6 +157,13 @@ async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: 
     return _Teller(masker=masker, reporter=reporter, shipper=shipper, steps=Steps(shipper, reporter))
 
 
+async def _begin(reporter: Reporter, attempt: Attempt) -> None:
+    if attempt.begun_before is None:
+        reporter.started()
+    else:
+        await reporter.claim(attempt.begun_before)
+
+
 def _spool_folder(attempt: Attempt) -> Path:
     """Return where the log waits for NATS: beside the workspace, which stages see, unless that is somebody else's."""
     beside = attempt.workspace.parent
@@ -163,7 +176,6 @@ async def _tell(teller: _Teller, settings: Settings, work: Coroutine[Any, Any, E
     async with asyncio.TaskGroup() as group:
         for_ever = [group.create_task(reporter.run()), group.create_task(reporter.beat(settings.heartbeat))]
         shipping = group.create_task(teller.shipper.run())
-        reporter.started()
         ended = await work
         await shipping
         reporter.finished(ended.outcome, ended.reason)

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import structlog
 from estafette_common.bus import identity
@@ -34,7 +35,19 @@ class Reporter:
 
     def started(self) -> None:
         """Tell that this attempt began."""
-        self._tell(JobStarted(**self._job, attempt=self._attempt, time=datetime.now(UTC)), "started")
+        self._tell(self._started(), "started")
+
+    async def claim(self, after: int) -> None:
+        """Tell that this attempt began, unless one began after that sequence. Raises NotNextError."""
+        message, own_id = self._started(), self._id(f"started/{uuid4()}")
+        while True:
+            try:
+                await self._publisher.publish(message, id=own_id, after=after)
+            except NotStoredError as error:
+                log.warning("the start waits for NATS", error=str(error))
+                await asyncio.sleep(AGAIN_AFTER)
+            else:
+                return
 
     def stage(
         self, place: Place, status: StageStatus, *, seconds: float | None = None, exit_code: int | None = None
@@ -83,6 +96,9 @@ class Reporter:
             message = JobHeartbeat(**self._job, attempt=self._attempt, time=datetime.now(UTC))
             with suppress(NotStoredError):
                 await self._publisher.publish(message, id=self._id(f"heartbeat/{self._beats}"))
+
+    def _started(self) -> JobStarted:
+        return JobStarted(**self._job, attempt=self._attempt, time=datetime.now(UTC))
 
     @property
     def _job(self) -> dict[str, str]:

@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     plan_file: Path | None = Field(None, description="The plan of the job to run (`run`).")
     key_file: Path | None = Field(None, description="The job's key, 32 bytes (`run`).")
     attempt: int = Field(1, description="Which attempt of the job this is (`run`).")
+    begun_before: int | None = Field(
+        None,
+        description="Sequence of the job's last `started` before this attempt, 0 for none: where there is a later one "
+        "the attempt was begun elsewhere, and ends (`run`).",
+    )
     workspace: Path = Field(Path("/estafette-work"), description="The work directory (`run`).")
     traceparent: str = Field("", description="W3C trace context that the job continues (`run`).")
 

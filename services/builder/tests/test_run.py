@@ -8,26 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan, PlannedStage
 from estafette_local.waiting import eventually
 
-Run = Callable[[Plan], "subprocess.Popen[bytes]"]
+Run = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def run(idle_machine: Any, folder: Path) -> Run:
     """Start a builder for one job, as a Kubernetes Job does."""
 
-    def start(plan: Plan, attempt: int = 2) -> "subprocess.Popen[bytes]":
-        (folder / "plan.json").write_text(plan.model_dump_json())
+    def start(plan: Plan, attempt: int = 2, *, plan_file: str = "plan.json", **more: str) -> "subprocess.Popen[bytes]":
+        content = plan.model_dump_json().encode()
+        (folder / plan_file).write_bytes(zstandard.compress(content) if plan_file.endswith(".zst") else content)
         (folder / "key").write_bytes(idle_machine.key)
         environment = idle_machine.environment(
-            plan_file=str(folder / "plan.json"),
+            plan_file=str(folder / plan_file),
             key_file=str(folder / "key"),
             attempt=str(attempt),
             workspace=str(folder / "work"),
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            **more,
         )
         with (folder / "run.log").open("ab") as output:
             return subprocess.Popen(
@@ -75,6 +78,26 @@ async def test_a_builder_that_is_asked_to_stop_exits_so_that_it_is_started_again
     assert idle_machine.subject("finished") not in [subject for subject, _ in await idle_machine.messages("JOBS")]
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
+
+
+async def test_an_attempt_that_was_begun_elsewhere_is_not_begun_again(
+    idle_machine: Any, run: Run, folder: Path
+) -> None:
+    plan = idle_machine.plan(stage("test", f"echo ran >> {folder}/ran"))
+
+    first = run(plan, attempt=1, begun_before="0")
+    assert await asyncio.to_thread(first.wait) == 0
+    second = run(plan, attempt=1, begun_before="0")
+
+    assert await asyncio.to_thread(second.wait) != 0
+    assert (folder / "ran").read_text() == "ran\n"
+
+
+async def test_a_plan_that_is_compressed_is_read(idle_machine: Any, run: Run) -> None:
+    builder = run(idle_machine.plan(stage("test", "true")), plan_file="plan.json.zst")
+
+    assert await asyncio.to_thread(builder.wait) == 0
+    assert (await idle_machine.finished()).outcome is Outcome.SUCCEEDED
 
 
 async def test_a_builder_without_a_plan_says_what_is_missing(idle_machine: Any) -> None:
