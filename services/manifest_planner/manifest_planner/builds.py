@@ -193,6 +193,10 @@ COLUMNS = """
     runtime, resumes
 """
 
+NEWEST_FIRST = "counter DESC, inserted_at DESC, id DESC"
+"""The order of the builds of a pipeline. One that repeats another has its number, and so may those of two pipelines
+that became one; of these, what was stored later is newer."""
+
 SELECT = f"SELECT {COLUMNS} FROM builds WHERE id = $1"  # noqa: S608  constants
 
 NEXT_COUNTER = """
@@ -201,19 +205,19 @@ NEXT_COUNTER = """
     RETURNING last_counter
 """
 
-LAST_DECLARED = """
+LAST_DECLARED = f"""
     SELECT labels, release_targets, triggers FROM builds WHERE source = $1 AND owner = $2 AND name = $3
-    ORDER BY counter DESC LIMIT 1
-"""
+    ORDER BY {NEWEST_FIRST} LIMIT 1
+"""  # noqa: S608  constants
 
 LAST_OF_VERSION = """
     SELECT id, commits FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND version = $4
-    ORDER BY inserted_at DESC LIMIT 1
+    ORDER BY inserted_at DESC, id DESC LIMIT 1
 """
 
 LAST_INSTALLATION = """
     SELECT installation FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND installation IS NOT NULL
-    ORDER BY inserted_at DESC LIMIT 1
+    ORDER BY inserted_at DESC, id DESC LIMIT 1
 """
 
 SHOW_REPEATED = """

@@ -84,7 +84,7 @@ LOCK = f"SELECT true FROM pipelines WHERE {OF_PIPELINE} FOR UPDATE"  # noqa: S60
 
 COMMITS = f"""
     SELECT inserted_at, commits FROM builds WHERE {OF_PIPELINE} AND inserted_at > $4
-    ORDER BY inserted_at DESC NULLS LAST LIMIT $5
+    ORDER BY inserted_at DESC, id DESC LIMIT $5
 """  # noqa: S608  constants
 
 RELEASERS = f"""
@@ -96,7 +96,7 @@ RELEASERS = f"""
 RUNS = f"""
     SELECT inserted_at, started_at, finished_at FROM builds
     WHERE {OF_PIPELINE} AND status = 'succeeded' AND started_at IS NOT NULL AND finished_at IS NOT NULL
-    ORDER BY inserted_at DESC NULLS LAST LIMIT $4
+    ORDER BY inserted_at DESC, id DESC LIMIT $4
 """  # noqa: S608  constants
 
 SET_COMMITTERS = f"UPDATE pipelines SET recent_committers = $4 WHERE {OF_PIPELINE}"  # noqa: S608  constants

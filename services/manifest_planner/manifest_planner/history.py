@@ -4,7 +4,7 @@ from estafette_common.database.pool import Database
 from estafette_common.jobs.plan import Repository
 
 from manifest_planner import places
-from manifest_planner.builds import COLUMNS
+from manifest_planner.builds import COLUMNS, NEWEST_FIRST
 from manifest_planner.planning import BuildRow
 
 
@@ -42,8 +42,6 @@ class History:
 
 
 OF_PIPELINE = f"SELECT {COLUMNS} FROM builds WHERE source = $1 AND owner = $2 AND name = $3"  # noqa: S608  constants
-
-NEWEST_FIRST = "counter DESC, inserted_at DESC"  # a build that repeats another has its number
 
 READABLE = "COALESCE(outcome, '') <> 'rejected'"
 

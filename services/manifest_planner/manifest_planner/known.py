@@ -3,6 +3,7 @@
 import asyncpg
 from estafette_common.jobs.plan import Repository
 
+from manifest_planner.builds import NEWEST_FIRST
 from manifest_planner.foreseeing import State
 
 
@@ -26,10 +27,10 @@ async def state(database_url: str, place: Repository) -> State:
 
 LAST_NUMBER = "SELECT last_counter FROM pipelines WHERE source = $1 AND owner = $2 AND name = $3"
 
-LATEST = """
+LATEST = f"""
     SELECT version FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND status = 'succeeded'
-    ORDER BY counter DESC LIMIT 1
-"""
+    ORDER BY {NEWEST_FIRST} LIMIT 1
+"""  # noqa: S608  constants
 
 LIVE = """
     SELECT target, action, version FROM release_targets WHERE source = $1 AND owner = $2 AND name = $3

@@ -10,6 +10,8 @@ from estafette_common.triggers.events import Event, PipelineEvent, ReleaseEvent,
 from estafette_common.triggers.model import Trigger
 from estafette_common.triggers.named import LastBuild, LastRelease, remembered
 
+from manifest_planner.builds import NEWEST_FIRST
+
 log = structlog.get_logger()
 
 FINISHED = "finished"
@@ -46,15 +48,15 @@ class Memories:
                 return ReleaseEvent(**row, status="succeeded", event=FINISHED) if row else None
 
 
-LAST_BUILD = """
+LAST_BUILD = f"""
     SELECT version AS build_version, source AS repo_source, owner AS repo_owner, name AS repo_name,
         branch AS repo_branch
     FROM builds WHERE source = $1 AND owner = $2 AND name = $3 AND branch = ANY($4) AND status = 'succeeded'
-    ORDER BY counter DESC LIMIT 1
-"""
+    ORDER BY {NEWEST_FIRST} LIMIT 1
+"""  # noqa: S608  constants
 
 LAST_RELEASE = """
     SELECT version AS release_version, source AS repo_source, owner AS repo_owner, name AS repo_name, target
     FROM releases WHERE source = $1 AND owner = $2 AND name = $3 AND target = $4 AND status = 'succeeded'
-    ORDER BY finished_at DESC NULLS LAST, id LIMIT 1
+    ORDER BY finished_at DESC NULLS LAST, inserted_at DESC, id DESC LIMIT 1
 """
