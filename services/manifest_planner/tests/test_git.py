@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from estafette_common.bus.messages.events import GitPushed
 from estafette_common.github.client import GithubClient
 from estafette_common.github.settings import GithubSettings
 from estafette_common.jobs.plan import Repository
+from estafette_local.git_server import git_server
 from estafette_local.people import GitRepository
 from estafette_local.servers import free_port
+from manifest_planner.clones import Clones
 from manifest_planner.git import GitManifests
+from manifest_planner.git_servers import GitServers
 
 MANIFEST = ".estafette.yaml"
 
@@ -24,13 +28,22 @@ def repository(tmp_path: Path) -> GitRepository:
 
 
 @pytest.fixture
-def manifests(tmp_path: Path) -> GitManifests:
-    return replica(tmp_path)
+async def servers() -> AsyncIterator[GitServers]:
+    servers = GitServers()
+    await servers.start()
+    yield servers
+    await servers.stop()
 
 
-def replica(folder: Path, *, clone_url: str = "", token: str = "") -> GitManifests:
+@pytest.fixture
+def manifests(tmp_path: Path, servers: GitServers) -> GitManifests:
+    return replica(tmp_path, servers)
+
+
+def replica(folder: Path, servers: GitServers, *, clone_url: str = "", token: str = "") -> GitManifests:
     github = GithubClient(GithubSettings(github_token=token))
-    return GitManifests(folder / "cache", clone_url or f"file://{folder}/repositories/{{owner}}/{{name}}.git", github)
+    url = clone_url or f"file://{folder}/repositories/{{owner}}/{{name}}.git"
+    return GitManifests(servers, Clones(folder / "cache"), url, github)
 
 
 def pushed(revision: str, *, source: str = "github.com") -> GitPushed:
@@ -54,9 +67,11 @@ async def test_a_revision_without_a_manifest_has_none(repository: GitRepository,
     assert await manifests.read(pushed(revision)) is None
 
 
-async def test_replicas_that_share_a_cache_read_at_the_same_time(repository: GitRepository, tmp_path: Path) -> None:
+async def test_replicas_that_share_a_cache_read_at_the_same_time(
+    repository: GitRepository, tmp_path: Path, servers: GitServers
+) -> None:
     revisions = [repository.commit({MANIFEST: f"{number}"}) for number in range(6)]
-    replicas = [replica(tmp_path) for _ in range(2)]
+    replicas = [replica(tmp_path, servers) for _ in range(2)]
 
     async def read(each: GitManifests, revision: str) -> str | None:
         for _ in range(10):
@@ -97,7 +112,7 @@ async def test_what_a_crash_leaves_behind_does_no_harm(
     assert await manifests.read(pushed(second)) == "second"
 
 
-async def test_the_credential_for_github_is_shown_to_no_other_server(tmp_path: Path) -> None:
+async def test_the_credential_for_github_is_shown_to_no_other_server(tmp_path: Path, servers: GitServers) -> None:
     shown: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -113,9 +128,47 @@ async def test_the_credential_for_github_is_shown_to_no_other_server(tmp_path: P
     url = f"http://127.0.0.1:{port}/{{owner}}/{{name}}.git"
 
     with pytest.raises(TemporaryError):
-        await replica(tmp_path, clone_url=url, token="s3cret").read(pushed("a" * 40, source="git.example.com"))
+        await replica(tmp_path, servers, clone_url=url, token="s3cret").read(pushed("a" * 40, source="git.example.com"))
     await runner.cleanup()
 
     assert shown
     credential = base64.b64encode(b"x-access-token:s3cret").decode()
     assert not any(credential in each for each in shown)
+
+
+async def test_over_http_no_clone_is_made(repository: GitRepository, tmp_path: Path, servers: GitServers) -> None:
+    folders = {f"folder-{number}/file": "x" * 100 * number for number in range(30)}
+    revision = repository.commit({MANIFEST: "first", "README.md": "a shop", **folders})
+    bare = repository.commit({"README.md": "a shop"})
+    root = tmp_path / "repositories"
+
+    async with git_server(root) as url:
+        manifests = replica(tmp_path, servers, clone_url=f"{url}/{{owner}}/{{name}}.git")
+
+        assert await manifests.read(pushed(revision)) == "first"
+        assert await manifests.read(pushed(bare)) is None
+        assert await manifests.head(pushed(bare).repository, "main", None) == bare
+        assert await manifests.head(pushed(bare).repository, "mai", None) is None
+    assert not (tmp_path / "cache").exists()
+
+
+async def test_a_server_without_filters_is_read_with_a_clone(
+    repository: GitRepository, tmp_path: Path, servers: GitServers
+) -> None:
+    revision = repository.commit({MANIFEST: "first"})
+
+    async with git_server(tmp_path / "repositories", filters=False) as url:
+        manifests = replica(tmp_path, servers, clone_url=f"{url}/{{owner}}/{{name}}.git")
+
+        assert await manifests.read(pushed(revision)) == "first"
+    assert (tmp_path / "cache").exists()
+
+
+async def test_a_revision_that_the_server_does_not_have_is_asked_for_again(
+    repository: GitRepository, tmp_path: Path, servers: GitServers
+) -> None:
+    repository.commit({MANIFEST: "first"})
+
+    async with git_server(tmp_path / "repositories") as url:
+        with pytest.raises(TemporaryError):
+            await replica(tmp_path, servers, clone_url=f"{url}/{{owner}}/{{name}}.git").read(pushed("a" * 40))

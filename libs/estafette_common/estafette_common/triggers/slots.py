@@ -1,7 +1,7 @@
 """Under what schedules are found in a minute, without asking all of them: an index. Pure.
 
 A schedule is in slots by the times that it names: `02:30`, `*:30` for each hour, `02:*` for each minute, `*:*`. They
-are of the clock of its time zone, so that changes of that clock move none. `@every` has a slot for each length. A minute
+are of the clock of its time zone, so that changes of that clock move none. `@every` is in one of its length. A minute
 looks into the slots that it can be in. What is there may be due: days and changes of the clock are for `cron` to judge.
 """
 
