@@ -37,7 +37,8 @@ def estafette(stack: Stack, repository: GitRepository) -> Command:
             "ESTAFETTE_NATS_CREDENTIALS": str(stack.places.nats_credentials),
             "ESTAFETTE_API_URL": stack.url("api"),
         }
-        of_pipeline = () if arguments[0] == "cancel" else ("--pipeline", f"github.com/{repository.full_name}")
+        of_all = arguments == ("status",) or arguments[0] == "cancel"
+        of_pipeline = () if of_all else ("--pipeline", f"github.com/{repository.full_name}")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "cli", *arguments, *of_pipeline,
             env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -57,7 +58,7 @@ async def test_a_branch_is_built_and_its_log_followed(estafette: Command, reposi
     assert "greet | hello from 2.1\n" in output
     assert output.endswith("build 2.1 succeeded\n")
     assert "hello from 2.1" in (await estafette("logs", "2.1"))[1]
-    code, listed = await estafette("status")
+    code, listed = await estafette("status", "--most", "10")
     assert [line.split()[:3] for line in listed.splitlines()] == [
         ["version", "status", "branch"],
         ["2.1", "succeeded", "main"],
@@ -95,7 +96,7 @@ async def test_a_version_that_failed_is_built_once_more(estafette: Command, repo
 
     assert code == 1
     assert output.startswith("build 2.1 is pending")
-    _, listed = await estafette("status")
+    _, listed = await estafette("status", "--most", "10")
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["2.1", "failed"], ["2.1", "failed"]]
 
 
@@ -126,6 +127,21 @@ async def test_a_version_is_released(estafette: Command, repository: GitReposito
     code, output = await estafette("release", "staging")
     assert code == 1
     assert "production" in output
+
+
+async def test_the_whole_system_fits_on_a_screen(estafette: Command, repository: GitRepository) -> None:
+    repository.commit({".estafette.yaml": MANIFEST})
+    await estafette("trigger", "--branch", "main", "--follow")
+
+    code, output = await estafette("status")
+
+    assert code == 0, output
+    begins = [line.split("  ")[0].strip() for line in output.splitlines()[:7]]
+    assert begins == ["builds", "releases", "bots", "last day", "waiting", "dead", "kept"]
+    assert [f"github.com/{repository.full_name}", "2.1", "succeeded"] in [
+        line.split()[:3] for line in output.splitlines()
+    ]
+    assert len(output.splitlines()) < 24
 
 
 async def test_what_cannot_be_done_says_why(estafette: Command, repository: GitRepository) -> None:

@@ -10,6 +10,7 @@ from api.errors import answer_errors
 from api.live import LiveLogs
 from api.logs import Logs
 from api.moved import redirect
+from api.overview import Overview
 from api.pipelines import Pipelines
 from api.routes import Routes
 from api.settings import Settings
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> web.Application:
     app.on_shutdown.append(live.release)
     app.add_routes(
         [
+            web.get("/api/status", Overview(database).show),
             web.get("/api/pipelines", routes.pipelines),
             web.get(PIPELINE, routes.pipeline),
             web.get(PIPELINE + "/decisions", why.of_revision),

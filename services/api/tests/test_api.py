@@ -46,6 +46,20 @@ async def test_a_build_is_found_by_id_and_by_revision_and_shows_no_secret(scene:
     assert (by_id["buildStatus"], by_id["buildVersion"], by_id["repoBranch"]) == ("running", "1.0.1", "main")
 
 
+async def test_all_jobs_are_counted_by_state(scene: Any) -> None:
+    await scene.build("1", counter=1, status="pending")
+    await scene.build("2", counter=2, status="running")
+    await scene.build("3", counter=3, status="failed")
+
+    counted = await scene.person.get("/api/status")
+
+    assert {(each["status"], each["reason"], each["count"]) for each in counted["unfinished"]} == {
+        ("pending", "dispatch", 1),
+        ("running", "", 1),
+    }
+    assert counted["ended"] == [{"kind": "build", "outcome": "failed", "count": 1}]
+
+
 async def test_a_pipeline_shows_what_is_typical_of_it_and_who_works_on_it(scene: Any) -> None:
     await scene.build("7", status="succeeded")
     await scene.end()

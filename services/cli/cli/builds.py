@@ -9,7 +9,7 @@ from estafette_common.bus.messages.commands import Answer, Cancel, Rebuild, Star
 from estafette_common.jobs.lifecycle import FINAL, Kind
 from estafette_common.jobs.plan import Repository
 
-from cli import here, showing
+from cli import here, showing, summing
 from cli.asking import (
     API_URL,
     NATS_URL,
@@ -85,11 +85,19 @@ def cancel(
 def status(
     build: Which = "",
     *,
-    pipeline: Pipeline = "",
-    most: Annotated[int, typer.Option(min=1, help="How many builds to list.")] = 10,
+    pipeline: Annotated[str, typer.Option(help="source/owner/name: list its newest builds.")] = "",
+    most: Annotated[int, typer.Option(min=1, max=100, help="How many builds to list.")] = 10,
+    nats_url: NatsUrl = NATS_URL,
+    nats_credentials: Credentials = None,
     api_url: ApiUrl = API_URL,
 ) -> None:
-    """List the newest builds of a pipeline, or show one."""
+    """Sum up the whole system; list the newest builds of a pipeline, or show one build."""
+    if not build and not pipeline:
+        lines, complete = run(summing.look(api_url, Bus(url=nats_url, credentials=nats_credentials), most=most))
+        print("\n".join(lines))
+        if not complete:
+            raise typer.Exit(NOT_DONE)
+        return
     place = pipeline_of(pipeline)
 
     async def read() -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from cli.letters import Letter
+from cli.showing import aligned
 
 COLUMNS = ("number", "given up at", "subject", "consumer", "tries", "reason")
 
@@ -17,10 +18,7 @@ def table(letters: Sequence[Letter], *, most: int) -> Iterator[str]:
     if not letters:
         yield "there are no dead letters"
         return
-    rows = [COLUMNS, *(_row(letter) for letter in letters[-most:])]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned([COLUMNS, *(_row(letter) for letter in letters[-most:])])
     if len(letters) > most:
         yield f"and {count(len(letters) - most, 'older one')}"
 
@@ -56,7 +54,7 @@ def plain(text: str) -> str:
 
 def count(number: int, what: str = "dead letter") -> str:
     """Return how many of something there are."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _row(letter: Letter) -> tuple[str, ...]:

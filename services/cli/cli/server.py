@@ -74,6 +74,16 @@ class Api:
         self._session = session
         self._url = url.rstrip("/")
 
+    async def status(self) -> dict[str, Any]:
+        """Return how many jobs there are in which state."""
+        return await self._get("/api/status", {})
+
+    async def newest(self, *, size: int) -> list[dict[str, Any]]:
+        """Return the newest build of each of the pipelines that were built last."""
+        found = await self._get("/api/pipelines", {"page[size]": str(size), "sort": "-inserted"})
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
     async def builds(self, pipeline: Repository, *, size: int) -> list[dict[str, Any]]:
         """Return the newest builds of a pipeline, as the API has them."""
         found = await self._get(f"{_path(pipeline)}/builds", {"page[size]": str(size)})

@@ -12,10 +12,14 @@ COLUMNS = ("version", "status", "branch", "revision", "duration", "id")
 
 def table(builds: Sequence[Json]) -> Iterator[str]:
     """Yield a line for each build, below a line of titles."""
-    rows = [COLUMNS, *(_row(build) for build in builds)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned([COLUMNS, *(row(build) for build in builds)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a line for each row, its texts below each other; all rows have as many."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for each in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(each, widths, strict=True)).rstrip()
 
 
 def details(build: Json) -> Iterator[str]:
@@ -71,7 +75,8 @@ def _end(stage: str, step: Json) -> str:
     return f"{stage} {str(step.get('status', '')).lower()}{code}{took}"
 
 
-def _row(build: Json) -> tuple[str, ...]:
+def row(build: Json) -> tuple[str, ...]:
+    """Return what a table says of a build, by `COLUMNS`."""
     return (
         build["buildVersion"],
         status(build),
