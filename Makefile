@@ -5,7 +5,7 @@ PYTHON = uv run --no-sync
 LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose proof proof-quick proof-upgrade fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -22,8 +22,8 @@ dev: setup ## start everything on this machine and stay, printing every address
 web: ## serve the page from its sources, reloading; the api is that of `make dev`
 	@$(PYTHON) npm run dev --prefix services/web/page
 
-test: ## every test but those of test-builder, test-faults, test-replay and test-compose
-	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/replay --ignore=tests/compose $(addprefix --ignore=,$(LONG_TESTS_OF_BUILDER))
+test: ## every test but those of test-builder, test-faults, test-replay, test-compose and test-kubernetes
+	$(PYTHON) pytest --numprocesses=auto --dist=loadfile --ignore=tests/faults --ignore=tests/replay --ignore=tests/compose --ignore=tests/kubernetes $(addprefix --ignore=,$(LONG_TESTS_OF_BUILDER))
 	$(PYTHON) npm test --silent --prefix services/web/page
 
 test-builder: ## manifests of every sort in containers, floods of output, and NATS away for half a minute
@@ -35,8 +35,20 @@ test-faults: ## kill each service, and the servers, in the middle of a build
 test-replay: ## play a recorded stream to planners in many ways; all lead to the same
 	$(PYTHON) pytest tests/replay
 
+proof: ## 300 builds on a cluster under faults of every kind: nothing lost, nothing doubled (SEED=… repeats a run)
+	$(PYTHON) python -m tests.proof $(if $(SEED),--seed $(SEED))
+
+proof-quick: ## the same with 100 builds, one NATS server and shorter faults, some five minutes
+	$(PYTHON) python -m tests.proof --quick $(if $(SEED),--seed $(SEED))
+
+proof-upgrade: ## replace every process under load by the commit before and back (COMMIT=… for another)
+	$(PYTHON) python -m tests.proof.upgrading $(if $(COMMIT),--to $(COMMIT)) $(if $(SEED),--seed $(SEED))
+
 test-compose: ## build the images, bring docker-compose.yml up, push, take it down (skipped without Docker)
 	$(PYTHON) pytest tests/compose
+
+test-kubernetes: ## jobs, cleaner and namespaces on the cluster that KUBECONFIG names (without one, what needs it is skipped)
+	$(PYTHON) pytest tests/kubernetes
 
 fuzz: ## read manifests made by a fuzzer for a minute
 	$(PYTHON) --with 'atheris>=3.0,<3.1' python tests/fuzz/manifest.py -max_total_time=60 -print_final_stats=1

@@ -7,7 +7,7 @@ from estafette_common.database.pool import Database
 from estafette_common.jobs.runtimes.settings import create_runtime
 
 from hanging_job_cleaner.builds import Builds
-from hanging_job_cleaner.cleaner import Cleaner
+from hanging_job_cleaner.cleaner import Cleaner, Surroundings
 from hanging_job_cleaner.reconciling import Limits
 from hanging_job_cleaner.requests import SOURCE, Requests
 from hanging_job_cleaner.settings import Settings
@@ -28,8 +28,20 @@ def create_app(settings: Settings) -> web.Application:
         create_runtime(settings),
         Requests(bus),
         bus,
+        cluster=_cluster(settings),
         limits=limits,
         interval=settings.clean_interval,
         dry_run=settings.clean_dry_run,
     )
     return service.application(database, bus, cleaner)
+
+
+def _cluster(settings: Settings) -> Surroundings | None:
+    """Return where jobs leave things. The client of Kubernetes is imported only then: it takes 70 MB."""
+    if settings.runtime != "kubernetes":
+        return None
+    from estafette_common.jobs.runtimes.namespaces_api import ClusterApi  # noqa: PLC0415  see above
+
+    from hanging_job_cleaner.kubernetes import Cluster  # noqa: PLC0415  see above
+
+    return Cluster(ClusterApi(), settings.kubernetes_namespace)

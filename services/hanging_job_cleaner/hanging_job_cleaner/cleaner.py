@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Protocol
 
 import asyncpg
 import nats.errors
@@ -17,6 +18,7 @@ from prometheus_client import Counter
 
 from hanging_job_cleaner.actions import Action
 from hanging_job_cleaner.builds import Builds
+from hanging_job_cleaner.leftovers import Thing, sweep
 from hanging_job_cleaner.reconciling import BuildState, Findings, Limits, reconcile, silent, under_way
 from hanging_job_cleaner.requests import SOURCE, Requests
 
@@ -36,6 +38,22 @@ UNREACHABLE = (
 """A part that cannot be asked: this look is skipped, and nothing is declared lost on a guess."""
 
 
+class Surroundings(Protocol):
+    """Where jobs lie, besides what their runtime tells of them. Everything raises RuntimeUnavailableError."""
+
+    async def things(self) -> list[Thing]:
+        """Return the jobs, and what belongs to jobs."""
+        ...
+
+    async def remove(self, what: str, name: str, *, uid: str) -> None:
+        """Remove what belongs to a job, unless it is another one by now."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 class Cleaner(Background):
     """A part of the service: looks every `interval` seconds. Several replicas do no harm."""
 
@@ -46,15 +64,17 @@ class Cleaner(Background):
         requests: Requests,
         bus: Publisher,
         *,
+        cluster: Surroundings | None = None,
         limits: Limits,
         interval: float,
         dry_run: bool = False,
     ) -> None:
-        """With `dry_run`, only tell what would be done."""
+        """With `dry_run`, only tell what would be done. Without a cluster, jobs leave nothing anywhere."""
         self._builds = builds
         self._runtime = runtime
         self._requests = requests
         self._bus = bus
+        self._cluster = cluster
         self._limits = limits
         self._interval = interval
         self._dry_run = dry_run
@@ -64,6 +84,8 @@ class Cleaner(Background):
         """Stop looking, and let go of the runtime."""
         await super().stop()
         await self._runtime.close()
+        if self._cluster is not None:
+            await self._cluster.close()
 
     async def look(self) -> None:
         """Look once, and mend what is wrong; what cannot be mended now is tried with the next look."""
@@ -79,7 +101,9 @@ class Cleaner(Background):
         # In this order: once no request waits, the jobs of all that were handled are there to be listed.
         waiting = await self._requests.are_waiting()
         jobs = await self._runtime.jobs()
-        builds = await self._builds.active_or_among([job.job_id for job in jobs])
+        things = await self._cluster.things() if self._cluster else []
+        named = [job.job_id for job in jobs] + [thing.job_id for thing in things]
+        builds = await self._builds.active_or_among(named)
         now = datetime.now(UTC)
         found = Findings(
             builds=builds,
@@ -92,7 +116,7 @@ class Cleaner(Background):
             requests_waiting=waiting,
             now=now,
         )
-        return reconcile(found, self._limits)
+        return reconcile(found, self._limits) + sweep(things, builds, now, self._limits)
 
     async def _mend(self, action: Action) -> None:
         """Tell of an action and do it: in this order, for what is mended is not found a second time to be told."""
@@ -117,6 +141,9 @@ class Cleaner(Background):
                 await self._requests.tell_again(Kind(kind), job_id)
             case Do.JOB_REMOVED:
                 await self._runtime.remove(action.name)
+            case Do.LEFTOVER_REMOVED if self._cluster:
+                what, _, name = action.name.partition(" ")
+                await self._cluster.remove(what, name, uid=action.which)
 
     async def _run(self) -> None:
         while True:

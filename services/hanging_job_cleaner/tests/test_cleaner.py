@@ -17,6 +17,7 @@ import nats
 import pytest
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.commands import Lose
+from estafette_common.bus.messages.events import Cleaned, CleaningAction
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.topology import Consumer, declare
 from estafette_common.database.pool import Database
@@ -127,6 +128,12 @@ class Scene:
         """Return whether each job of the host is alive, by its name."""
         return {job.name: job.alive for job in await self.runtime.jobs()}
 
+    async def events(self) -> list[Cleaned]:
+        """Return what the cleaner told, in order."""
+        state = (await self.jetstream.stream_info("EVENTS")).state
+        messages = [await self.jetstream.get_msg("EVENTS", number) for number in range(1, state.last_seq + 1)]
+        return [Cleaned.decode(message.data or b"", {}) for message in messages]
+
     async def lost(self) -> dict[str, str]:
         """Return the reason of each build that was to be lost."""
         state = (await self.jetstream.stream_info("COMMANDS")).state
@@ -216,6 +223,29 @@ async def test_a_build_without_a_job_is_lost_once_and_the_reason_is_told(cleaner
     [(lost, reason)] = (await scene.lost()).items()
     assert lost == gone
     assert reason.startswith("the build is running, there is no job behind it, and nothing was heard of it for 7")
+
+
+async def test_a_dry_run_tells_each_thing_once_and_mends_nothing(
+    scene: Scene, nats_server: NatsServer, database_url: str
+) -> None:
+    gone = await scene.build("running", dispatched=900, heartbeat=75)
+    left = await scene.build("canceled", finished=31)
+    name = await scene.job(left, "sleep 300")
+    database, bus = Database(database_url, connections=2), Bus(nats_server.url, source="test")
+    await database.start()
+    await bus.start()
+    cleaner = Cleaner(Builds(database), scene.runtime, Requests(bus), bus, limits=LIMITS, interval=60.0, dry_run=True)
+    await _silence()
+
+    for _ in range(3):
+        await cleaner.look()
+
+    await bus.stop()
+    await database.stop()
+    told = [(event.job_id, event.action, event.dry_run) for event in await scene.events()]
+    assert told == [(gone, CleaningAction.LOST, True), (left, CleaningAction.JOB_REMOVED, True)]
+    assert await scene.lost() == {}
+    assert await scene.jobs() == {name: True}
 
 
 @pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.BOT])
