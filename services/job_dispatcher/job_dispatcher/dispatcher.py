@@ -1,18 +1,15 @@
 """Requested jobs in, running jobs out."""
 
-from datetime import UTC, datetime
-
 import structlog
 from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.messages.jobs import JobDispatched, JobFailedToStart, JobRequested
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
-from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, JobSpec, RuntimeUnavailableError
-from estafette_common.manifest.secrets import Keys, SecretError, unseal_key
-from estafette_common.telemetry import traceparent
+from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, RuntimeUnavailableError
+from estafette_common.manifest.secrets import SecretError
 
 from job_dispatcher.history import History
-from job_dispatcher.minting import Mint
+from job_dispatcher.starting import Starter
 
 log = structlog.get_logger()
 
@@ -20,12 +17,11 @@ log = structlog.get_logger()
 class Dispatcher:
     """Hands jobs to the runtime. A part of the service, for the runtime is closed with it."""
 
-    def __init__(self, runtime: JobRuntime, history: History, bus: Publisher, *, secret_key: Keys, mint: Mint) -> None:
+    def __init__(self, runtime: JobRuntime, starter: Starter, history: History, bus: Publisher) -> None:
         self._runtime = runtime
+        self._starter = starter
         self._history = history
         self._bus = bus
-        self._secret_key = secret_key
-        self._mint = mint
 
     async def start(self) -> None:
         """Nothing is to be begun."""
@@ -41,16 +37,13 @@ class Dispatcher:
     async def on_requested(self, request: JobRequested, cause: Cause) -> None:
         """Start the job unless it is there, ended, or is canceled: a request that comes late starts nothing."""
         kind, job_id = request.kind, request.job_id
-        if await self._history.is_over(kind, job_id) or await self._history.is_canceled(kind, job_id):
+        if await self._is_settled(kind, job_id):
             log.info("job had ended already", job=request.plan.job_name)
             return
         try:
-            key = unseal_key(request.sealed_key, secret_key=self._secret_key, job_id=request.job_id)
-            credential = self._mint.credential(request.plan, now=datetime.now(UTC))
-            job = JobSpec(plan=request.plan, key=key, nats_credential=credential, traceparent=traceparent())
-            await self._runtime.start(job)
+            name = await self._starter.start(request)
             if await self._history.is_canceled(kind, job_id):  # meanwhile; nobody else may have seen it yet
-                await self._runtime.remove(job.name)
+                await self._runtime.remove(name)
                 return
         except RuntimeUnavailableError as error:
             raise TemporaryError(str(error)) from error
@@ -59,8 +52,11 @@ class Dispatcher:
             refused = JobFailedToStart(kind=request.kind, job_id=request.job_id, reason=str(error))
             await self._bus.publish(refused, id=cause.derive("failed-to-start"))
             return
-        dispatched = JobDispatched(
-            kind=request.kind, job_id=request.job_id, runtime=self._runtime.name, name=request.plan.job_name
-        )
+        dispatched = JobDispatched(kind=kind, job_id=job_id, runtime=self._runtime.name, name=name)
         await self._bus.publish(dispatched, id=cause.derive("dispatched"))
-        log.info("job dispatched", job=request.plan.job_name, runtime=self._runtime.name)
+        log.info("job dispatched", job=name, runtime=self._runtime.name)
+
+    async def _is_settled(self, kind: str, job_id: str) -> bool:
+        """Return whether the job needs no first attempt any more."""
+        over = await self._history.is_over(kind, job_id) or await self._history.is_canceled(kind, job_id)
+        return over or await self._history.last_loss(kind, job_id) is not None

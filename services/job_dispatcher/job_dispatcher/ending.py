@@ -7,7 +7,7 @@ from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.messages.jobs import JobCancel, JobGone
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.publishing import Publisher
-from estafette_common.jobs.runtimes import JobRuntime, JobState, RuntimeUnavailableError
+from estafette_common.jobs.runtimes import JobRuntime, RuntimeUnavailableError
 
 from job_dispatcher.history import History
 
@@ -41,16 +41,13 @@ class Ender:
 
     async def _end(self, cancel: JobCancel, *, since: float) -> str:
         """Return how the job went; TemporaryError while something of it is left."""
-        job = await self._find(cancel)
-        if job is None:
+        attempts = await self._runtime.find(cancel.kind, cancel.job_id)
+        if not attempts:
             return "no job of it was left" if since > self._grace else "it was not started"
-        if job.alive and since < self._grace:
+        if any(job.alive for job in attempts) and since < self._grace:
             raise TemporaryError("its builder may end by itself", delay=self._grace - since)
-        await self._runtime.remove(job.name)
-        if await self._find(cancel) is not None:
+        for job in attempts:
+            await self._runtime.remove(job.name)
+        if await self._runtime.find(cancel.kind, cancel.job_id):
             raise TemporaryError("the runtime still removes it", delay=LOOK_AGAIN)
         return "its builder did not end by itself, so its job was removed"
-
-    async def _find(self, cancel: JobCancel) -> JobState | None:
-        jobs = await self._runtime.jobs()
-        return next((job for job in jobs if (job.kind, job.job_id) == (cancel.kind, cancel.job_id)), None)

@@ -1,30 +1,54 @@
 """What the bus remembers of a job."""
 
+from typing import TypeVar
+
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.jobs import JobCancel, JobFinished, JobGone
+from estafette_common.bus.messages.jobs import JobCancel, JobFinished, JobGone, JobLost, JobRequested, JobStarted
 from estafette_common.bus.messages.message import Message
 from estafette_common.bus.subjects import fill, stream_of
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
+
+Told = TypeVar("Told", bound=Message)
 
 
 class History:
-    """Reads the stream of jobs."""
+    """Reads the stream of jobs. Raises nats errors where NATS is away."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def is_over(self, kind: str, job_id: str) -> bool:
         """Return whether the job came to its end already."""
-        return await self._was_told(JobFinished, kind, job_id) or await self._was_told(JobGone, kind, job_id)
+        if await self._last(JobFinished, kind, job_id) or await self._last(JobGone, kind, job_id):
+            return True
+        lost = await self.last_loss(kind, job_id)
+        return lost is not None and not lost.again
 
     async def is_canceled(self, kind: str, job_id: str) -> bool:
         """Return whether the job shall not run, or no longer."""
-        return await self._was_told(JobCancel, kind, job_id)
+        return await self._last(JobCancel, kind, job_id) is not None
 
-    async def _was_told(self, message: type[Message], kind: str, job_id: str) -> bool:
+    async def last_loss(self, kind: str, job_id: str) -> JobLost | None:
+        """Return what was told of the last attempt that was lost, if one was."""
+        return await self._told(JobLost, kind, job_id)
+
+    async def request(self, kind: str, job_id: str) -> JobRequested | None:
+        """Return the request of the job, as long as it is kept."""
+        return await self._told(JobRequested, kind, job_id)
+
+    async def last_start(self, kind: str, job_id: str) -> int:
+        """Return the sequence of what was told when an attempt began, the last one; 0: none did."""
+        found = await self._last(JobStarted, kind, job_id)
+        return (found.seq or 0) if found else 0
+
+    async def _told(self, message: type[Told], kind: str, job_id: str) -> Told | None:
+        found = await self._last(message, kind, job_id)
+        return message.decode(found.data or b"", found.headers or {}) if found else None
+
+    async def _last(self, message: type[Message], kind: str, job_id: str) -> RawStreamMsg | None:
         subject = fill(message.SUBJECT, kind=kind, job_id=job_id)
         try:
-            await self._bus.jetstream.get_last_msg(stream_of(message.SUBJECT), subject)
+            return await self._bus.jetstream.get_last_msg(stream_of(message.SUBJECT), subject)
         except NotFoundError:
-            return False
-        return True
+            return None
