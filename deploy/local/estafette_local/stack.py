@@ -285,7 +285,8 @@ class Stack:
             arguments, port = environment.command("builder", "host", python=python), None
         else:
             own = environment.command(SERVICES[service], python=python)
-            arguments, port = [*self.options.commands.get(service, own)], self._ports[service, replica]
+            replaced = self.options.commands.get(service) if python is None else None
+            arguments, port = [*(replaced or own)], self._ports[service, replica]
         own_environment = environment.of_service(self.places, self.options, service, replica, port)
         spawn = program(arguments, environment=own_environment, folder=self.data, log=log)
         self._keep(service, replica, spawn, log=log)
