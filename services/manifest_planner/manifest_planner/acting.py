@@ -47,7 +47,10 @@ class Actor:
         self._most_hops = most_hops
 
     async def on_fire(self, fire: Fire, cause: Cause) -> None:
-        """Start what a trigger says, or record why it cannot be."""
+        """Start what a trigger says, or record why it cannot be: that holds when the firing comes again."""
+        if known := await self._decisions.without_job(replace(cause, id=fire.event_id), purpose=firing.purpose(fire)):
+            await self._bus.publish(known, id=cause.derive("decision"))
+            return
         if circle := firing.loop(fire, most_hops=self._most_hops):
             begun = Begun(decision="ignored", reason=circle)
         else:

@@ -26,15 +26,24 @@ class ByHand:
 
     async def on_release(self, command: StartRelease, cause: Cause) -> Answer:
         """Release a version to a target. Asked again, it answers the same."""
+        if known := await self._decisions.without_job(cause):
+            return await self._again(known, cause)
         wanted = ReleaseAction(command.target, command.action, command.version)
         begun = await self._launcher.release(_wish(command, f"release to {command.target}"), wanted, cause)
         return await self._answer("release", command, begun, cause)
 
     async def on_bot(self, command: StartBot, cause: Cause) -> Answer:
         """Run a bot. Asked again, it answers the same."""
+        if known := await self._decisions.without_job(cause):
+            return await self._again(known, cause)
         wanted = RunAction(command.bot, command.branch)
         begun = await self._launcher.bot(_wish(command, f"run of {command.bot}"), wanted, cause)
         return await self._answer("bot", command, begun, cause)
+
+    async def _again(self, made: DecisionMade, cause: Cause) -> Answer:
+        """Tell what a crash may have kept from being told, and answer the same."""
+        await self._bus.publish(made, id=cause.derive("decision"))
+        return Answer(error=_error(made.decision), message=made.reason)
 
     async def _answer(self, about: str, command: StartRelease | StartBot, begun: Begun, cause: Cause) -> Answer:
         made = DecisionMade(
@@ -51,7 +60,7 @@ class ByHand:
         await self._decisions.add(made, cause)
         await self._bus.publish(made, id=cause.derive("decision"))
         return Answer(
-            error=_error(begun),
+            error=_error(begun.decision),
             message=begun.reason,
             kind=begun.kind,
             job_id=begun.job_id,
@@ -66,10 +75,10 @@ def _wish(command: StartRelease | StartBot, what: str) -> Wish:
     return Wish(repository=command.repository, event=event, reason=reason, by_hand=True)
 
 
-def _error(begun: Begun) -> Error | None:
-    if begun.decision in UNDER_WAY:
+def _error(decision: str) -> Error | None:
+    if decision in UNDER_WAY:
         return None
-    return Error.REFUSED if begun.decision == "refused" else Error.INVALID
+    return Error.REFUSED if decision == "refused" else Error.INVALID
 
 
 def _status(begun: Begun) -> Status | None:

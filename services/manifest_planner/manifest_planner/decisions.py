@@ -3,6 +3,7 @@
 from estafette_common.bus.messages.events import DecisionMade
 from estafette_common.bus.messages.message import Cause
 from estafette_common.database.pool import Database
+from estafette_common.jobs.plan import Repository
 
 
 class Decisions:
@@ -34,8 +35,25 @@ class Decisions:
         """Return whether a cause was decided on before."""
         return bool(await self._database.pool.fetchval(MADE, cause.derive("decision")))
 
+    async def without_job(self, cause: Cause, *, purpose: str = "decision") -> DecisionMade | None:
+        """Return what was decided about a cause for a purpose where that led to no job; else nothing.
+
+        It holds however late the cause comes again, and whatever is different by then.
+        """
+        row = await self._database.pool.fetchrow(WITHOUT_JOB, cause.derive(purpose))
+        if row is None:
+            return None
+        place = Repository(source=row["source"], owner=row["owner"], name=row["name"])
+        told = {name: row[name] for name in ("cause_id", "subject_kind", "decision", "reason", "ref", "revision")}
+        return DecisionMade(repository=place, **told)
+
 
 MADE = "SELECT true FROM decisions WHERE id = $1"
+
+WITHOUT_JOB = """
+    SELECT cause_id, subject_kind, decision, reason, source, owner, name, ref, revision
+    FROM decisions WHERE id = $1 AND job_id IS NULL
+"""
 
 INSERT = """
     INSERT INTO decisions (

@@ -14,7 +14,7 @@ from aiohttp import web
 from estafette_common.bus.messages.commands import Answer
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.jobs import JobFinished, JobRequested, JobStarted
-from estafette_common.bus.messages.message import Message
+from estafette_common.bus.messages.message import Envelope, Message
 from estafette_common.bus.publishing import JetStreamPublisher, Publisher
 from estafette_common.bus.subjects import stream_of
 from estafette_common.bus.topology import declare
@@ -156,11 +156,19 @@ class Scene:
                     return False
         return True
 
-    async def ask(self, command: Any) -> Answer:
-        """Send a command and return the answer."""
+    async def tell_again(self, message: Message, *, id: str) -> None:
+        """Publish a message so late that no stream knows its id any more."""
+        envelope = Envelope(id=id, type=message.TYPE, source="test", time=datetime.now(UTC))
+        headers = envelope.headers(content_type=message.CONTENT_TYPE)
+        del headers["Nats-Msg-Id"]
+        await self.client.jetstream().publish(message.subject, message.encode(), headers=headers)
+
+    async def ask(self, command: Any, *, id: str = "") -> Answer:
+        """Send a command and return the answer. The same id is the same request."""
         inbox = self.client.new_inbox()
         answers = await self.client.subscribe(inbox)
-        await self.tell(command.model_copy(update={"reply_to": inbox}))
+        asked = command.model_copy(update={"reply_to": inbox})
+        await (self.tell_again(asked, id=id) if id else self.tell(asked))
         return Answer.model_validate_json((await answers.next_msg(timeout=20)).data)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from estafette_common.bus.messages.commands import Rebuild, StartBot, StartRelease
+from estafette_common.bus.messages.commands import Command, Rebuild, StartBot, StartRelease
 from estafette_common.bus.messages.events import (
     BitbucketEvent,
     CronTicked,
@@ -16,10 +16,12 @@ from estafette_common.bus.messages.events import (
     RegistryPushed,
     ReleaseChanged,
 )
-from estafette_common.bus.messages.message import Envelope, Message
+from estafette_common.bus.messages.message import Message
+from estafette_common.bus.messages.triggers import Fire
 from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Repository
 from estafette_local.waiting import eventually
+from manifest_planner import firing
 
 VERSION = "version: {semver: {major: 1, minor: 0}}"
 STAGES = "stages: {build: {image: busybox:1, commands: [make]}}"
@@ -174,14 +176,9 @@ async def test_a_payload_too_large_for_its_message_is_looked_into_where_it_lies(
 async def test_an_event_that_comes_again_fires_once(scene: Any) -> None:
     await scene.push("shop", f"triggers: [{{cron: {{schedule: '0 3 * * *'}}}}]\n{STAGES}")
     tick = CronTicked(time=datetime(2026, 11, 20, 3, 0, tzinfo=UTC))
-    headers = Envelope(id="tick", type=tick.TYPE, source="test", time=tick.time).headers(
-        content_type="application/json"
-    )
-    del headers["Nats-Msg-Id"]  # so that the stream takes each for another one
-
     scene.repository("shop").commit({".estafette.yaml": STAGES}, branch="master")
     for _ in range(5):
-        await scene.client.jetstream().publish(tick.subject, tick.encode(), headers=headers)
+        await scene.tell_again(tick, id="tick")
     await scene.rows("builds", 2)
     await eventually(scene.is_idle)
 
@@ -196,6 +193,21 @@ async def test_a_trigger_whose_branch_is_not_there_is_decided_against_and_says_s
     decision = await scene.decision(told)
     assert decision["decision"] == "ignored"
     assert "there is no branch gone" in decision["reason"]
+
+
+async def test_a_firing_that_was_decided_against_stays_so_however_late_it_comes_again(scene: Any) -> None:
+    await scene.push("shop", f"triggers: [{{cron: {{schedule: '* * * * *'}}, builds: {{branch: later}}}}]\n{STAGES}")
+    fires = await scene.client.subscribe(Fire.SUBJECT)
+    told = await scene.tell(CronTicked(time=datetime(2026, 11, 20, 3, 0, tzinfo=UTC)))
+    decision = await scene.decision(told)
+    fire = Fire.decode((await fires.next_msg()).data, {})
+    scene.repository("shop").commit({".estafette.yaml": STAGES}, branch="later")
+
+    await scene.tell_again(fire, id=firing.message_id(fire))
+
+    await eventually(scene.is_idle)
+    assert await scene.count("builds") == 1
+    assert await scene.decision(told) == decision
 
 
 async def test_a_repository_that_is_blocked_is_not_built_and_the_decision_says_so(scene: Any) -> None:
@@ -300,6 +312,23 @@ async def test_a_release_that_cannot_be_is_answered_with_the_reason(
     assert answer.error == "invalid"
     assert reason in answer.message
     assert await scene.count("releases") == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [StartRelease(repository=place("shop"), target="tooling"), StartBot(repository=place("shop"), bot="tidy")],
+)
+async def test_a_command_that_could_not_be_done_is_answered_the_same_however_late_it_comes_again(
+    scene: Any, command: Command
+) -> None:
+    answer = await scene.ask(command, id="request")
+    assert answer.error == "invalid"
+    await scene.build("shop", f"{STAGES}\nreleases: {{tooling: {{{DEPLOY}}}}}\nbots: {{tidy: {{{STAGES}}}}}")
+
+    assert await scene.ask(command, id="request") == answer
+
+    assert await scene.count("releases") + await scene.count("bots") == 0
+    assert (await scene.ask(command, id="another")).error is None
 
 
 async def test_a_bot_is_run_on_command(scene: Any) -> None:
