@@ -53,8 +53,7 @@ async def lose_power(place: Path, server: str, sync: str, count: int) -> tuple[i
         _shut_down(disk)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        subprocess.run(["umount", str(disk)], check=True)
-        subprocess.run(["mount", "-o", "loop", str(place / "image"), str(disk)], check=True)
+        await asyncio.to_thread(_mount_again, place / "image", disk)
         process = _start(server, disk, port, sync)
         kept = await _count(port)
         process.terminate()
@@ -68,11 +67,20 @@ def _file_system(image: Path, disk: Path) -> Iterator[None]:
         file.truncate(MEBIBYTES * 1024**2)
     disk.mkdir()
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)
+    _mount(image, disk)
     try:
         yield
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def _mount(image: Path, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)
+
+
+def _mount_again(image: Path, disk: Path) -> None:
+    subprocess.run(["umount", str(disk)], check=True)
+    _mount(image, disk)
 
 
 def _start(server: str, disk: Path, port: int, sync: str) -> "subprocess.Popen[bytes]":

@@ -258,7 +258,7 @@ releases:
 
 
 def _rejected(_: random.Random, number: int) -> _Made:
-    files = {".estafette.yaml": f"{VERSION}stages: {{build: {{image: 'busybox:{number}', comands: [make]}}}}\n"}
+    files = {".estafette.yaml": f"# {number}\n{VERSION}stages: {{build: {{comands: [make]}}}}\n"}
     return _Made(files, "rejected", {"validate-manifest": Stage("FAILED")}, "error")
 
 
