@@ -43,6 +43,10 @@ class Part(Protocol):
         ...
 
 
+CANCEL_EVERY = 0.5
+"""Seconds after which a part that does not end is told to once more."""
+
+
 class Background(ABC):
     """A part that does something all the time: its `_run` goes on from `start` to `stop`."""
 
@@ -55,10 +59,13 @@ class Background(ABC):
 
     async def stop(self) -> None:
         """End, wherever it is."""
-        if hasattr(self, "_running"):
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+        if not hasattr(self, "_running"):
+            return
+        while not self._running.done():
+            self._running.cancel()  # wait_for of Python 3.11 loses one that comes just when there is a result
+            await asyncio.wait([self._running], timeout=CANCEL_EVERY)
+        with suppress(asyncio.CancelledError):
+            await self._running
 
     async def ready(self) -> bool:
         """Return whether it goes on."""
