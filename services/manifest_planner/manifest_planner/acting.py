@@ -1,9 +1,11 @@
 """Firings of triggers in, builds, releases and bots out: each is decided by itself, and the decision is told."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
-from estafette_common.bus.delivery import PermanentError
+from estafette_common.bus import identity
+from estafette_common.bus.delivery import PermanentError, TemporaryError
 from estafette_common.bus.messages.events import DecisionMade, GitPushed
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.messages.triggers import Fire
@@ -20,6 +22,12 @@ from manifest_planner.planning import BuildsFrom, Origin
 from manifest_planner.runner import Begun
 
 log = structlog.get_logger()
+
+WAITS_FOR_PUSH = timedelta(minutes=1)
+"""How long what a push fired waits for its build: where only the webhook was stored, there will be none."""
+
+LOOK_AGAIN = 0.2
+"""Seconds."""
 
 
 class Actor:
@@ -68,11 +76,26 @@ class Actor:
             case ReleaseAction() as wanted:
                 return await self._launcher.release(wish, wanted, cause)
             case RunAction() as wanted:
-                return await self._launcher.bot(wish, wanted, cause)
+                return await self._launcher.bot(replace(wish, own=await self._own(fire, cause)), wanted, cause)
+
+    async def _own(self, fire: Fire, cause: Cause) -> str:
+        """Return the id that the build of the push has that fired; empty where no push to the pipeline did.
+
+        A push and what it fires are handled at the same time: what asks for the newest build waits until that of the
+        push is stored, or was decided against. Raises TemporaryError until then.
+        """
+        push = firing.push_of(fire)
+        if not push:
+            return ""
+        is_young = datetime.now(UTC) - cause.time < WAITS_FOR_PUSH
+        if is_young and not await self._decisions.made(replace(cause, id=push)):
+            raise TemporaryError(f"push {push} is not decided on yet", delay=LOOK_AGAIN)
+        return identity.job_id(fire.repository.pipeline, push)
 
     async def _build(self, fire: Fire, wanted: BuildAction, cause: Cause) -> Begun:
         repository, branch = await self._history.place(fire.repository), wanted.branch
-        last = await self._history.newest(repository, branch=branch) or await self._history.newest(repository)
+        own = await self._own(fire, cause) if self._builds_from is BuildsFrom.LAST_BUILD else ""
+        last = await self._history.current(repository, branch, own=own)
         installation = last.installation if last else None
         if self._builds_from is BuildsFrom.HEAD:
             revision, text = await self._manifests.head(repository, branch, installation), None

@@ -54,10 +54,12 @@ class Chooser:
             return Refused(refusal) if refusal else chosen
         return chosen
 
-    async def bot(self, repository: Repository, wanted: RunAction) -> Chosen | Ignored:
-        """Return what a bot runs on, or why it does not: its branch where that has builds, else the newest build."""
-        repository = await self._history.place(repository)
-        build = await self._history.newest(repository, branch=wanted.branch) or await self._history.newest(repository)
+    async def bot(self, repository: Repository, wanted: RunAction, *, own: str = "") -> Chosen | Ignored:
+        """Return what a bot runs on, or why it does not: its branch where that has builds, else the newest build.
+
+        `own` is the build of the push that fired, if that was one.
+        """
+        build = await self._history.current(await self._history.place(repository), wanted.branch, own=own)
         return bot_of(build, wanted.bot) if build else Ignored("the pipeline has no build yet to run a bot of")
 
     async def _of(self, repository: Repository, version: str, *, even_unfinished: bool) -> BuildRow | None:

@@ -76,6 +76,22 @@ def message_id(fire: Fire) -> str:
     return identity.derive(fire.event_id, purpose(fire))
 
 
+def push_of(fire: Fire) -> str:
+    """Return the id of the push to its own pipeline that a firing is due to; empty where it is due to something else.
+
+    It may be due to the webhook that told of the push, too.
+    """
+    pipeline = fire.repository.pipeline
+    match fire.event:
+        case {"git": {"event": "push", "repository": repository}} if repository == pipeline:
+            return fire.event_id
+        case {"github": {"event": "push", "repository": repository}} if repository == pipeline:
+            return identity.derive(fire.event_id, identity.GIT_PUSH)
+        case {"bitbucket": {"event": "repo:push", "repository": repository}} if repository == pipeline:
+            return identity.derive(fire.event_id, identity.GIT_PUSH)
+    return ""
+
+
 def trigger_of(fire: Fire) -> Trigger:
     """Return the trigger that fired."""
     written = documents.read(fire.trigger)

@@ -27,6 +27,18 @@ class History:
             return await self._one(NEWEST, repository)
         return await self._one(NEWEST_OF_BRANCH, repository, branch)
 
+    async def current(self, repository: Repository, branch: str, *, own: str = "") -> BuildRow | None:
+        """Return the newest build of a branch, or of the pipeline where that has none; nothing when there is none.
+
+        `own` is the id of the build of the push that fired what asks, if it has one: that is the newest for it,
+        whatever was stored meanwhile, unless another branch is asked for.
+        """
+        of_branch = await self.newest(repository, branch=branch)
+        mine = await self._one(READABLE_ONE, repository, own) if own else None
+        if mine is not None and (of_branch is None or mine.branch == branch):
+            return mine
+        return of_branch or await self.newest(repository)
+
     async def newest_succeeded(self, repository: Repository) -> BuildRow | None:
         """Return the newest build that succeeded; nothing when there is none."""
         return await self._one(NEWEST_SUCCEEDED, repository)
@@ -48,6 +60,8 @@ READABLE = "COALESCE(outcome, '') <> 'rejected'"
 NEWEST = f"{OF_PIPELINE} AND {READABLE} ORDER BY {NEWEST_FIRST} LIMIT 1"
 
 NEWEST_OF_BRANCH = f"{OF_PIPELINE} AND branch = $4 AND {READABLE} ORDER BY {NEWEST_FIRST} LIMIT 1"
+
+READABLE_ONE = f"{OF_PIPELINE} AND {READABLE} AND id = $4"
 
 NEWEST_SUCCEEDED = f"{OF_PIPELINE} AND status = 'succeeded' ORDER BY {NEWEST_FIRST} LIMIT 1"
 

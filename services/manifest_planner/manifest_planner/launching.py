@@ -29,6 +29,8 @@ class Wish:
     hops: int = 0
     """How many triggers fired one after the other."""
     by_hand: bool = False
+    own: str = ""
+    """The id that the build of the push has that fired; empty where no push to the pipeline did."""
 
 
 class Launcher:
@@ -62,7 +64,9 @@ class Launcher:
     async def bot(self, wish: Wish, wanted: RunAction, cause: Cause) -> Begun:
         """Begin a run of a bot, or say why there is none."""
         run_id = identity.job_id(wish.repository.pipeline, cause.id)
-        chosen = await self._before.chosen(Kind.BOT, run_id) or await self._chooser.bot(wish.repository, wanted)
+        chosen = await self._before.chosen(Kind.BOT, run_id) or await self._chooser.bot(
+            wish.repository, wanted, own=wish.own
+        )
         if isinstance(chosen, Ignored):
             return Begun(decision="ignored", reason=chosen.reason)
         new = NewBot(

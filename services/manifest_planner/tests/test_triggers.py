@@ -1,17 +1,21 @@
 """What triggers lead to, through real NATS, PostgreSQL and git, with two replicas of the planner."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from estafette_common.bus import identity
 from estafette_common.bus.messages.commands import Command, Rebuild, StartBot, StartRelease
 from estafette_common.bus.messages.events import (
     BitbucketEvent,
+    Commit,
     CronTicked,
     DecisionMade,
     GithubEvent,
     GitPushed,
+    Person,
     PubSubReceived,
     RegistryPushed,
     ReleaseChanged,
@@ -338,6 +342,61 @@ async def test_a_bot_is_run_on_command(scene: Any) -> None:
 
     [run] = await scene.rows("bots", 1)
     assert (answer.error, answer.job_id) == (None, run["id"])
+
+
+OWN_PUSH = {"git": "git: {repository: github.com/acme/shop}", "github": "github: {events: [push]}"}
+
+
+async def pushed_twice(scene: Any, trigger: str, *, message: str = "Change") -> str:
+    """Push a pipeline with a bot, then push and tell of that with its webhook; return the id of that delivery."""
+    manifest = f"{STAGES}\nbots: {{tidy: {{triggers: [{{{trigger}}}], {STAGES}}}}}"
+    await scene.push("shop", manifest)
+    await eventually(scene.is_idle)
+    revision = scene.repository("shop").commit({".estafette.yaml": manifest, "README": "more"})
+    commit = Commit(message=message, author=Person())
+    push = GitPushed(repository=place("shop"), ref="refs/heads/main", revision=revision, commits=(commit,))
+    webhook = GithubEvent(kind="push", payload=json.dumps({"repository": {"full_name": "acme/shop"}}).encode())
+    await asyncio.gather(
+        scene.tell_again(webhook, id="twice"), scene.tell_again(push, id=identity.derive("twice", identity.GIT_PUSH))
+    )
+    await scene.rows("bots", 1)
+    return "twice"
+
+
+@pytest.mark.parametrize("kind", OWN_PUSH)
+async def test_a_bot_that_a_push_fires_runs_with_the_build_of_that_push(scene: Any, kind: str) -> None:
+    delivery = await pushed_twice(scene, OWN_PUSH[kind])
+
+    [run] = await scene.rows("bots", 1)
+    push = identity.derive(delivery, identity.GIT_PUSH)
+    assert run["build_id"] == identity.job_id(place("shop").pipeline, push)
+
+
+@pytest.mark.parametrize("kind", OWN_PUSH)
+async def test_a_bot_that_a_push_without_a_build_fires_runs_with_the_build_before(scene: Any, kind: str) -> None:
+    await pushed_twice(scene, OWN_PUSH[kind], message="Say nothing [skip ci]")
+
+    [build] = await scene.rows("builds", 1)
+    [run] = await scene.rows("bots", 1)
+    assert run["build_id"] == build["id"]
+
+
+async def test_what_a_push_fires_waits_until_the_push_is_decided_on(scene: Any) -> None:
+    """The webhook is heard long before the push that it tells of."""
+    manifest = f"{STAGES}\nbots: {{tidy: {{triggers: [{{github: {{events: [push]}}}}], {STAGES}}}}}"
+    await scene.push("shop", manifest)
+    await eventually(scene.is_idle)
+    fires = await scene.client.subscribe(Fire.SUBJECT)
+    webhook = GithubEvent(kind="push", payload=json.dumps({"repository": {"full_name": "acme/shop"}}).encode())
+    delivery = await scene.tell(webhook)
+    await fires.next_msg()
+    revision = scene.repository("shop").commit({".estafette.yaml": manifest, "README": "more"})
+
+    push = GitPushed(repository=place("shop"), ref="refs/heads/main", revision=revision)
+    await scene.tell_again(push, id=identity.derive(delivery, identity.GIT_PUSH))
+
+    [run] = await scene.rows("bots", 1)
+    assert run["build_id"] == (await scene.rows("builds", 2))[1]["id"]
 
 
 async def test_a_docker_trigger_fires_for_updates_of_what_it_dealt_with_last(scene: Any) -> None:
