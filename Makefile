@@ -5,7 +5,7 @@ PYTHON = uv run --no-sync
 LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -75,6 +75,9 @@ bench-builder: ## log throughput, memory and time per stage of the builder besid
 
 bench-planner: ## matching events with triggers of 100 and of 10,000 pipelines, and builds planned per second
 	$(PYTHON) python bench/planner.py
+
+bench-dispatch: ## 1,000 jobs requested at once on the cluster that KUBECONFIG names: time, calls, memory
+	$(PYTHON) python -P bench/dispatch.py
 
 images: ## build the image of every service
 	docker compose build
