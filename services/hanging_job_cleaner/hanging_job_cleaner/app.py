@@ -22,7 +22,9 @@ def create_app(settings: Settings) -> web.Application:
         credentials=settings.nats_credentials,
         grace=settings.shutdown_grace,
     )
-    limits = Limits(grace=settings.grace, keep_finished=settings.keep_finished)
+    limits = Limits(
+        grace=settings.grace, keep_finished=settings.keep_finished, keep_namespaces=settings.run_namespaces_kept
+    )
     cleaner = Cleaner(
         Builds(database),
         create_runtime(settings),
@@ -43,5 +45,7 @@ def _cluster(settings: Settings) -> Surroundings | None:
     from estafette_common.jobs.runtimes.namespaces_api import ClusterApi  # noqa: PLC0415  see above
 
     from hanging_job_cleaner.kubernetes import Cluster  # noqa: PLC0415  see above
+    from hanging_job_cleaner.namespaces import Namespaces  # noqa: PLC0415  see above
 
-    return Cluster(ClusterApi(), settings.kubernetes_namespace)
+    api, home = ClusterApi(), settings.kubernetes_namespace
+    return Cluster(api, home, runs=Namespaces(api, home) if settings.run_namespaces else None)

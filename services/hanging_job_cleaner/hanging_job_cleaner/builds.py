@@ -1,5 +1,6 @@
-"""The tables of builds, releases and bots, read only."""
+"""The tables of builds, releases and bots, and of what forges were told, read only."""
 
+from datetime import datetime
 from typing import Any
 
 from estafette_common.database.pool import Database
@@ -24,6 +25,10 @@ class Builds:
             for row in await self._database.pool.fetch(SELECT.replace("{table}", table), job_ids)
         ]
 
+    async def reported(self, job_ids: list[str]) -> dict[str, datetime]:
+        """Return when the end of some of these was told to a forge, by their ids."""
+        return {row["job_id"]: row["at"] for row in await self._database.pool.fetch(REPORTED, job_ids)}
+
 
 def _state(kind: Kind, row: Any) -> BuildState:
     return BuildState(**{**row, "kind": kind, "status": Status(row["status"])})
@@ -34,4 +39,10 @@ SELECT = """
         status = 'pending' AND concurrency_group <> '' AND admitted_at IS NULL AS waiting
     FROM {table}
     WHERE status IN ('pending', 'running', 'canceling') OR id = ANY($1)
+"""
+
+REPORTED = """
+    SELECT job_id, min(delivered_at) AS at FROM commit_statuses
+    WHERE job_id = ANY($1) AND state <> 'pending' AND delivered_at IS NOT NULL
+    GROUP BY job_id
 """

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from hanging_job_cleaner.actions import Action
 from hanging_job_cleaner.builds import Builds
+from hanging_job_cleaner.disposing import Allocated, dispose
 from hanging_job_cleaner.leftovers import Thing, sweep
 from hanging_job_cleaner.reconciling import BuildState, Findings, Limits, reconcile, silent, under_way
 from hanging_job_cleaner.requests import SOURCE, Requests
@@ -45,8 +46,12 @@ class Surroundings(Protocol):
         """Return the jobs, and what belongs to jobs."""
         ...
 
-    async def remove(self, what: str, name: str, *, uid: str) -> None:
-        """Remove what belongs to a job, unless it is another one by now."""
+    async def namespaces(self) -> list[Allocated]:
+        """Return the namespaces that runs have for themselves."""
+        ...
+
+    async def do(self, action: Action) -> None:
+        """Remove what belongs to a job, or scale down or remove a namespace."""
         ...
 
     async def close(self) -> None:
@@ -102,8 +107,10 @@ class Cleaner(Background):
         waiting = await self._requests.are_waiting()
         jobs = await self._runtime.jobs()
         things = await self._cluster.things() if self._cluster else []
-        named = [job.job_id for job in jobs] + [thing.job_id for thing in things]
-        builds = await self._builds.active_or_among(named)
+        namespaces = await self._cluster.namespaces() if self._cluster else []
+        named = {each.job_id for found in (jobs, things, namespaces) for each in found}
+        builds = await self._builds.active_or_among(list(named))
+        reported = await self._builds.reported([each.job_id for each in namespaces])
         now = datetime.now(UTC)
         found = Findings(
             builds=builds,
@@ -116,7 +123,11 @@ class Cleaner(Background):
             requests_waiting=waiting,
             now=now,
         )
-        return reconcile(found, self._limits) + sweep(things, builds, now, self._limits)
+        return [
+            *reconcile(found, self._limits),
+            *sweep(things, builds, now, self._limits),
+            *dispose(namespaces, builds, reported=reported, now=now, limits=self._limits),
+        ]
 
     async def _mend(self, action: Action) -> None:
         """Tell of an action and do it: in this order, for what is mended is not found a second time to be told."""
@@ -141,9 +152,8 @@ class Cleaner(Background):
                 await self._requests.tell_again(Kind(kind), job_id)
             case Do.JOB_REMOVED:
                 await self._runtime.remove(action.name)
-            case Do.LEFTOVER_REMOVED if self._cluster:
-                what, _, name = action.name.partition(" ")
-                await self._cluster.remove(what, name, uid=action.which)
+            case _ if self._cluster:
+                await self._cluster.do(action)
 
     async def _run(self) -> None:
         while True:

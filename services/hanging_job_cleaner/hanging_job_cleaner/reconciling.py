@@ -25,6 +25,8 @@ class Limits:
     """After its last sign of life a build without a living job is lost."""
     keep_finished: float
     """How long the job of a build that ended is kept, for people to look at."""
+    keep_namespaces: float
+    """After the end of its run a namespace is removed though its policy waits; unless that waits for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

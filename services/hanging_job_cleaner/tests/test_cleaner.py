@@ -34,7 +34,7 @@ from hanging_job_cleaner.reconciling import BuildState, Limits
 from hanging_job_cleaner.requests import BEFORE_A_JOB, Requests
 from nats.js import JetStreamContext
 
-LIMITS = Limits(grace=1.0, keep_finished=30.0)
+LIMITS = Limits(grace=1.0, keep_finished=30.0, keep_namespaces=7_000.0)
 DISPATCHER = Consumer(durable="dispatcher-job-requested", message=JobRequested)
 PLANNER = [Consumer(durable=durable, message=message) for message, durable in BEFORE_A_JOB[1:]]
 

@@ -11,7 +11,7 @@ from hanging_job_cleaner.leftovers import Thing, sweep
 from hanging_job_cleaner.reconciling import BuildState, Limits
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-LIMITS = Limits(grace=60.0, keep_finished=30.0)
+LIMITS = Limits(grace=60.0, keep_finished=30.0, keep_namespaces=7_000.0)
 OLD, YOUNG = 61.0, 59.0
 ACTIVE = sorted(set(Status) - FINAL)
 

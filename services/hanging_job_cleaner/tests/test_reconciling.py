@@ -20,7 +20,7 @@ from hanging_job_cleaner.reconciling import (
 )
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
-LIMITS = Limits(grace=60.0, keep_finished=30.0)
+LIMITS = Limits(grace=60.0, keep_finished=30.0, keep_namespaces=7_000.0)
 ACTIVE = sorted(set(Status) - FINAL)
 PATIENCE = PLANNER_PATIENCE.total_seconds()
 LIMIT = 3600.0

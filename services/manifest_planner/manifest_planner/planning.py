@@ -9,6 +9,7 @@ from estafette_common.bus.messages.events import GitPushed
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import Plan, Repository, Version
 from estafette_common.jobs.stages import planned
+from estafette_common.manifest.disposal import planned_namespace
 from estafette_common.manifest.findings import Finding
 from estafette_common.manifest.model import Manifest
 from estafette_common.manifest.reading import Checked
@@ -194,4 +195,5 @@ def plan(
         events=(*build.events, *remembered),
         server_url=server.url,
         resumes=build.resumes,
+        run_namespace=planned_namespace(manifest.run_namespace),
     )

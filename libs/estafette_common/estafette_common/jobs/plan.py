@@ -1,5 +1,6 @@
 """The plan: everything a builder needs to know of its job, resolved by the planner."""
 
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -104,6 +105,32 @@ class OwnEngine(_Frozen):
     """URL of a registry that is asked before Docker Hub."""
 
 
+class After(StrEnum):
+    """What has to have happened before the namespace of a run is removed."""
+
+    ALWAYS = "always"
+    """The run ended."""
+    SUCCESS = "success"
+    """It ended well."""
+    REPORTED = "reported"
+    """Its end was told to the forge, which took it."""
+    NEVER = "never"
+    """People remove it."""
+
+
+class RunNamespace(_Frozen):
+    """A Kubernetes namespace that a run has for itself, and what becomes of it then."""
+
+    scale_to_zero: bool = True
+    """Whether what runs in it is ended with the run."""
+    after: After = After.ALWAYS
+    """What has to have happened before it is removed."""
+    ttl: float = 0.0
+    """Seconds that it is kept after that."""
+    keep_last: int = 0
+    """How many of the newest of the pipeline are kept all the same."""
+
+
 class Plan(_Frozen):
     """What a builder runs. Secrets in it are envelopes sealed with the job's own key (`manifest.secrets`)."""
 
@@ -138,6 +165,8 @@ class Plan(_Frozen):
     """That the job may use, their secrets sealed; each a `manifest.trust.Credential` as JSON."""
     resumes: str = ""
     """Id of a job of the same kind: where its workspace is still there, stages that it finished may be passed over."""
+    run_namespace: RunNamespace | None = None
+    """Which its stages may use; only in Kubernetes."""
     own_engine: OwnEngine | None = None
     """Where containers run if the builder is alone in its container; else in the engine that is there."""
 

@@ -51,6 +51,22 @@ class Concurrency(_Part, frozen=True):
     policy: str = ""
 
 
+class Disposal(_Part, frozen=True):
+    """When the namespace of a run is removed."""
+
+    after: str = ""
+    ttl: str = ""
+    keep_last: int = 0
+
+
+class RunNamespace(_Part, frozen=True):
+    """A Kubernetes namespace that a build has for itself."""
+
+    ephemeral: bool = False
+    scale_to_zero: bool = True
+    disposal: Disposal = Disposal()
+
+
 class HttpGet(_Part, frozen=True):
     """Ready when an HTTP request is answered with 2xx."""
 
@@ -150,6 +166,7 @@ class Manifest(_Part, frozen=True):
     labels: dict[str, str] = {}
     version: Version = Version()
     concurrency: Concurrency = Concurrency()
+    run_namespace: RunNamespace = RunNamespace()
     env: dict[str, str] = {}
     triggers: tuple[WrittenTrigger, ...] = ()
     stages: tuple[Stage, ...] = ()

@@ -20,6 +20,7 @@ MANIFEST_KEYS = (
     "labels",
     "version",
     "concurrency",
+    "runNamespace",
     "env",
     "triggers",
     "stages",
@@ -92,6 +93,7 @@ class Parser:
             "labels": partial(self._nodes.table, strict=True),
             "version": self._version,
             "concurrency": partial(self._flat, kind=model.Concurrency, strict=True),
+            "runNamespace": self._run_namespace,
             "env": partial(self._nodes.table, strict=True),
             "triggers": partial(self._triggers, strict=True),
             "stages": self._stages,
@@ -130,12 +132,13 @@ class Parser:
         return self._version(node, "version")
 
     def _flat(self, node: Node, path: str, *, kind: Any, strict: bool) -> Any:
-        """Return a part of which all fields are texts, lists of texts, or true or false."""
+        """Return a part of which all fields are texts, lists of texts, whole numbers, or true or false."""
         names = _fields(kind)
         readers: dict[Any, Reader] = {
             str: partial(self._nodes.text, strict=strict),
             tuple[str, ...]: partial(self._nodes.texts, strict=strict),
             bool: self._nodes.boolean,
+            int: self._nodes.integer,
         }
         given: dict[str, Any] = {}
         for key, value in self._nodes.fields(node, path, tuple(names), strict=strict).items():
@@ -154,6 +157,15 @@ class Parser:
             "custom": partial(self._flat, kind=model.Custom, strict=True),
         }
         return model.Version(**self._read(fields, path, readers))
+
+    def _run_namespace(self, node: Node, path: str) -> model.RunNamespace:
+        readers: dict[str, Reader] = {
+            "ephemeral": self._nodes.boolean,
+            "scaleToZero": self._nodes.boolean,
+            "disposal": partial(self._flat, kind=model.Disposal, strict=True),
+        }
+        fields = self._nodes.fields(node, path, tuple(readers), strict=True)
+        return model.RunNamespace(**self._read(fields, path, readers))
 
     def _semver(self, node: Node, path: str) -> model.Semver:
         text = partial(self._nodes.text, strict=True)

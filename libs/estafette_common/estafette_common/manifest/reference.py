@@ -26,6 +26,7 @@ KEYS: dict[type, dict[str, Key]] = {
         "labels": Key("free texts to find pipelines by; each becomes `ESTAFETTE_LABEL_<NAME>`", "none"),
         "version": Key("how builds are numbered", "`semver`"),
         "concurrency": Key("what becomes of builds while others of their group are there", "the server's"),
+        "runNamespace": Key("a Kubernetes namespace that each build has for itself", "none"),
         "env": Key("variables of every stage and service", "none"),
         "triggers": Key("what starts a build beside pushes to the repository", "none"),
         "stages": Key("what a build runs, in this order", "must be given"),
@@ -56,6 +57,16 @@ KEYS: dict[type, dict[str, Key]] = {
     model.Concurrency: {
         "group": Key("builds of one group exclude each other; `{{branch}}` stands for the branch", "`{{branch}}`"),
         "policy": Key("`queue-all`, `queue-latest`, `cancel-superseded` or `parallel`", "the server's, `parallel`"),
+    },
+    model.RunNamespace: {
+        "ephemeral": Key("each build gets a namespace of its own", BOOL),
+        "scaleToZero": Key("what runs in it is ended with the build; the objects are kept", "`true`"),
+        "disposal": Key("when it is removed", "at once"),
+    },
+    model.Disposal: {
+        "after": Key("`always`, `success`, `reported` or `never`", "`always`"),
+        "ttl": Key("how much longer it is kept, as in `90s` or `24h`", "`0s`"),
+        "keepLast": Key("so many of the newest of the pipeline are kept all the same", "`0`"),
     },
     triggers.WrittenTrigger: {
         "name": Key("hands the last matching build or release to stages as `ESTAFETTE_TRIGGER_<NAME>_…`", "none"),

@@ -6,6 +6,7 @@ import re2
 
 from estafette_common.manifest import model
 from estafette_common.manifest.concurrency import Policy, fault_of_group
+from estafette_common.manifest.disposal import faults_of_disposal
 from estafette_common.manifest.findings import Findings
 from estafette_common.manifest.preferences import Preferences
 from estafette_common.manifest.versions import template_fault
@@ -26,6 +27,7 @@ class Rules:
         self._labels(manifest.labels)
         self._version(manifest.version)
         self._concurrency(manifest.concurrency)
+        self._disposal(manifest.run_namespace.disposal)
         if not manifest.stages:
             self._findings.error(
                 "no-stages", "stages", 'missing; write at least one stage with an image, as in "stages: {build: …}"'
@@ -90,6 +92,10 @@ class Rules:
         if concurrency.policy and concurrency.policy not in set(Policy):
             known = ", ".join(Policy)
             self._findings.error("concurrency-policy", "concurrency.policy", f"no policy; there are {known}")
+
+    def _disposal(self, disposal: model.Disposal) -> None:
+        for key, fault in faults_of_disposal(disposal).items():
+            self._findings.error("run-namespace", f"runNamespace.disposal.{key}", fault)
 
     def _stages(self, stages: tuple[model.Stage, ...], path: str) -> None:
         for stage in stages:

@@ -22,6 +22,7 @@ from estafette_common.jobs.runtimes.kubernetes_objects import (
     secrets,
 )
 from estafette_common.jobs.runtimes.kubernetes_watching import Watching
+from estafette_common.jobs.runtimes.namespaces import RunNamespaces
 
 if TYPE_CHECKING:
     from estafette_common.jobs.runtimes.settings import RuntimeSettings
@@ -36,14 +37,18 @@ class KubernetesRuntime:
 
     def __init__(self, settings: "RuntimeSettings") -> None:
         self._settings = settings
+        self._namespaces = RunNamespaces(
+            home=settings.kubernetes_namespace, allowed=settings.run_namespaces, role=settings.run_namespace_role
+        )
         self._api = Api(settings.kubernetes_namespace, calls_per_second=settings.kubernetes_rate)
 
     async def start(self, job: JobSpec) -> str:
         """Create the Job and its Secrets; what exists already is left as it is."""
-        given = files(job)
-        plan_file = next(name for name in given if name.startswith(PLAN))
-        body = job_object(job, self._settings, plan_file=plan_file)
         try:
+            job, access = await self._namespaces.prepare(job)
+            given = files(job) | access
+            plan_file = next(name for name in given if name.startswith(PLAN))
+            body = job_object(job, self._settings, plan_file=plan_file)
             found = await self._api.create("jobs", body) or await self._api.get("jobs", job_name(job))
             if found is None:
                 raise RuntimeUnavailableError(f"an earlier Job {job_name(job)} has just gone")
@@ -80,6 +85,7 @@ class KubernetesRuntime:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
+        await self._namespaces.close()
 
     async def _list(self, selector: str) -> list[JobState]:
         try:

@@ -35,6 +35,7 @@ PLAN = "plan.json"
 COMPRESSED_PLAN = f"{PLAN}.zst"
 NATS_CREDENTIALS = "nats.creds"
 WORKSPACE = "/estafette-work"
+CONTEXT = "/job-context"
 ENGINE_DATA = "/var/lib/docker"
 
 POD_FIELDS = {
@@ -44,6 +45,9 @@ POD_FIELDS = {
     "POD_NODE_NAME": "spec.nodeName",
 }
 """Variables by which a builder knows where it is, as in the reference."""
+
+CONTEXT_FIELDS = ("name", "namespace", "uid", "labels", "annotations")
+"""What stages find in files about the pod that they run in."""
 
 SPOT = {
     "cloud.google.com/gke-spot": "true",
@@ -168,6 +172,7 @@ def _pod(job: JobSpec, settings: "RuntimeSettings", plan_file: str) -> dict[str,
             {"name": "job", "secret": {"secretName": job_name(job), "defaultMode": 0o440}},
             {"name": "work", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
+            {"name": "context", "downwardAPI": {"items": _context()}},
             *([{"name": "engine", "emptyDir": {}}] if engine else []),
         ],
         "tolerations": [*place.tolerations, *_node_loss(settings.node_loss_patience)],
@@ -210,10 +215,15 @@ def _container(job: JobSpec, settings: "RuntimeSettings", plan_file: str) -> dic
         "volumeMounts": [
             {"name": "job", "mountPath": MOUNT, "readOnly": True},
             {"name": "work", "mountPath": WORKSPACE},
+            {"name": "context", "mountPath": CONTEXT, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of this pod alone
             *([{"name": "engine", "mountPath": ENGINE_DATA}] if engine else []),
         ],
     }
+
+
+def _context() -> list[dict[str, Any]]:
+    return [{"path": field, "fieldRef": {"fieldPath": f"metadata.{field}"}} for field in CONTEXT_FIELDS]
 
 
 def _node_loss(patience: int) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ class LocalRuntime:
 
     async def start(self, job: JobSpec) -> str:
         """Start a builder for the job unless the host knows one of its name."""
+        if job.plan.run_namespace is not None:
+            raise JobRefusedError("the manifest asks for a runNamespace, and jobs do not run in Kubernetes here")
         key = base64.b64encode(job.key).decode()
         request = Start(plan=job.plan, key=key, nats_credential=job.nats_credential, traceparent=job.traceparent)
         reply = await self._ask(request)

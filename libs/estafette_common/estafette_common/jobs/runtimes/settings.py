@@ -56,6 +56,10 @@ class RuntimeSettings(BaseSettings):
     kubernetes_rate: float = Field(
         50.0, ge=0, description="Most calls a second to the API server of Kubernetes; 0: no limit."
     )
+    run_namespaces: bool = Field(
+        default=False, description="Let a manifest ask for a namespace of its own; needs rights in the whole cluster."
+    )
+    run_namespace_role: str = Field("edit", description="Cluster role that a build has in its own namespace.")
     job_stage_runtime: str = Field("auto", description="How stages run inside a job: docker, process or auto.")
 
 
