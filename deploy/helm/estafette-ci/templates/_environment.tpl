@@ -94,6 +94,9 @@
 - {name: ESTAFETTE_BUILDER_MEMORY_LIMIT, value: {{ $jobs.resources.limits.memory | quote }}}
 - {name: ESTAFETTE_HOST_NETWORK, value: {{ $jobs.hostNetwork | quote }}}
 - {name: ESTAFETTE_JOB_NATS_URL, value: {{ include "estafette.jobNatsURL" . | quote }}}
+{{- with $jobs.placement }}
+- {name: ESTAFETTE_JOB_PLACEMENT, value: {{ toJson . | quote }}}
+{{- end }}
 - {name: ESTAFETTE_JOB_STAGE_RUNTIME, value: {{ $jobs.stageRuntime }}}
 {{- if include "estafette.secret.nats" . }}
 - {name: ESTAFETTE_NATS_JOBS_SEED_FILE, value: /run/nats/jobs.seed}

@@ -66,7 +66,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 
 {{/* Takes the root. */}}
 {{- define "estafette.jobsNamespace" -}}
-{{- .Values.jobs.namespace | default (printf "%s-jobs" .Release.Namespace) -}}
+{{- .Values.jobs.namespace | default (printf "%s-jobs" (.Release.Namespace | default "default")) -}}
 {{- end -}}
 
 {{/* Takes the root: where NATS is, for the services. */}}
