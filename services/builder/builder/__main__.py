@@ -52,7 +52,8 @@ def host(settings: Settings) -> int:
         asyncio.run(choosing.clean(folder.name, settings))
 
     try:
-        jobs = Jobs(settings.jobs_dir)
+        keep, most_bytes = settings.keep_workspaces, settings.keep_workspaces_bytes
+        jobs = Jobs(settings.jobs_dir, keep=keep, most_bytes=most_bytes)
     except OccupiedError as error:
         sys.exit(str(error))
     Host(jobs, settings.local_socket, run_folder, clean, attempts=settings.attempts).serve()

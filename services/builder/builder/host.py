@@ -20,6 +20,7 @@ from pathlib import Path
 
 import structlog
 from estafette_common.jobs.plan import PlannedStage
+from estafette_common.jobs.repeating import why_not_repeated
 from estafette_common.jobs.runtimes.protocol import (
     NOT_UNDERSTOOD,
     REQUEST,
@@ -211,8 +212,10 @@ class Host:
     def _again(self, folder: Folder) -> None:
         attempt = folder.attempt() + 1
         folder.end_group()
-        if attempt > self._attempts:
-            log.error("builder died too often", job=folder.name, attempts=self._attempts)
+        obstacle = why_not_repeated(folder.plan())
+        if obstacle or attempt > self._attempts:
+            reason = obstacle or "it died too often"
+            log.error("builder died; not started again", job=folder.name, attempts=attempt - 1, reason=reason)
             folder.give_up()
             self._fork(partial(self._clean, folder))
             return
@@ -271,7 +274,7 @@ class Host:
             folder.end()
             self._clean(folder)
         finally:
-            folder.remove()
+            self._jobs.remove(folder)
         if client is not None:
             client.connection.settimeout(PATIENCE)
             client.connection.sendall(_encoded(Reply()))

@@ -15,7 +15,9 @@ from pathlib import Path
 from estafette_common.jobs.plan import Plan
 from estafette_common.jobs.runtimes.protocol import LocalJob, Start
 
+from builder import progress
 from builder.attempt import Attempt
+from builder.shelf import Shelf
 
 GRACE = 12.0
 """Seconds a builder has to end its stages when its job is removed."""
@@ -28,6 +30,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 NATS_CREDENTIALS = "nats.creds"
 
+NEEDED_TO_GO_ON = frozenset({"plan.json", "progress", "workspace", "done", "leaving"})
+"""What of a folder another job needs, or tells that it is being removed until it is gone."""
+
 HIDDEN = ".job."
 """How the name of a folder begins that is half made or half removed."""
 
@@ -39,8 +44,10 @@ class OccupiedError(Exception):
 class Jobs:
     """All jobs of a host. Only one host at a time holds them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keep: float, most_bytes: int) -> None:
+        """`keep` is how many seconds workspaces of failed jobs are kept, `most_bytes` what they may take together."""
         self._root = root
+        self._shelf = Shelf(root / ".kept", seconds=keep, most_bytes=most_bytes)
         root.mkdir(parents=True, exist_ok=True)
         self._lock = (root / ".lock").open("w")
         try:
@@ -62,11 +69,20 @@ class Jobs:
         """Return the folder of the job that a plan goes on after, if it ended and had the same revision to run."""
         if not plan.resumes:
             return None
-        earlier = self.folder(f"{plan.kind}-{plan.resumes}")
-        if not earlier.exists() or not earlier.is_done() or earlier.is_leaving():
+        here = self.folder(f"{plan.kind}-{plan.resumes}")
+        earlier = here if here.exists() else Folder(self._shelf.path(here.name))
+        if not earlier.exists() or not earlier.is_done() or here.is_leaving():
             return None
-        ran = earlier.read().plan
+        ran = earlier.plan()
         return earlier if (ran.repository, ran.revision) == (plan.repository, plan.revision) else None
+
+    def remove(self, folder: "Folder") -> None:
+        """Forget a job: at once, though it may take long. What a rebuild could go on in is kept for a while."""
+        if folder.is_worth_keeping():
+            folder.strip()
+            folder.put_on(self._shelf)
+        folder.remove()
+        self._shelf.tidy()
 
     def all(self) -> list["Folder"]:
         """Return the folders of all jobs."""
@@ -114,17 +130,41 @@ class Folder:
 
     def hand_over(self, fresh: Path) -> None:
         """Move the workspace of a job that ended, and what is noted of it, into the folder of another."""
-        workspace, progress = self._path / "workspace", self._path / "progress"
-        if workspace.exists() and progress.exists():
+        workspace, noted = self._path / "workspace", self._path / "progress"
+        if workspace.exists() and noted.exists():
             (fresh / "workspace").rmdir()
-            progress.rename(fresh / "progress")
+            noted.rename(fresh / "progress")
             workspace.rename(fresh / "workspace")
+
+    def is_worth_keeping(self) -> bool:
+        """Return whether another job could go on where this one failed."""
+        if not self.exists() or not self.is_done():
+            return False
+        return progress.is_worth_keeping(self.plan().stages, progress.Progress(self._path / "progress").read())
+
+    def strip(self) -> None:
+        """Forget all that was the job's alone, its secrets above all; another one cannot need it."""
+        for entry in self._path.iterdir():
+            if entry.name in NEEDED_TO_GO_ON:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def put_on(self, shelf: Shelf) -> None:
+        """Leave what is left to a shelf, if that takes it."""
+        shelf.put(self._path)
+
+    def plan(self) -> Plan:
+        """Return what the job is to do."""
+        return Plan.model_validate_json((self._path / "plan.json").read_text())
 
     def read(self) -> Attempt:
         """Return the current attempt of the job."""
         credentials = self._path / NATS_CREDENTIALS
         return Attempt(
-            plan=Plan.model_validate_json((self._path / "plan.json").read_text()),
+            plan=self.plan(),
             key=(self._path / "key").read_bytes(),
             nats_credentials=credentials if credentials.exists() else None,
             number=self.attempt(),

@@ -11,6 +11,8 @@ import msgspec
 from estafette_common.jobs.lifecycle import StageStatus
 from estafette_common.jobs.plan import PlannedStage
 
+ENDS_WELL = frozenset({StageStatus.SUCCEEDED, StageStatus.SKIPPED})
+
 
 class Finished(msgspec.Struct, frozen=True):
     """A stage at the top that came to its end."""
@@ -29,6 +31,12 @@ def _is_kept(pair: tuple[PlannedStage, Finished]) -> bool:
     if stage.name != end.stage or any(service.multi_stage for service in stage.services):
         return False
     return end.status is StageStatus.SKIPPED or (stage.resumable and end.status is StageStatus.SUCCEEDED)
+
+
+def is_worth_keeping(stages: Sequence[PlannedStage], finished: Sequence[Finished]) -> bool:
+    """Return whether a job that ended so leaves something that another could go on after. Pure."""
+    ended_well = len(finished) >= len(stages) and all(end.status in ENDS_WELL for end in finished)
+    return not ended_well and kept(stages, finished) > 0
 
 
 class Progress:

@@ -39,6 +39,15 @@ class Settings(BaseSettings):
     local_socket: Path = Field(Path("/run/estafette/builder.sock"), description="Where the host listens (`host`).")
     jobs_dir: Path = Field(Path("/var/lib/estafette/jobs"), description="A folder for each job (`host`).")
     attempts: int = Field(3, description="How often a job is started whose builder died (`host`).")
+    keep_workspaces: float = Field(
+        24 * 3600.0,
+        ge=0,
+        description="Seconds that the workspace of a failed job is kept after the job, if a rebuild can go on in it "
+        "(`host`).",
+    )
+    keep_workspaces_bytes: int = Field(
+        10 * 1024**3, ge=0, description="Bytes of disk for these workspaces; the oldest are removed first (`host`)."
+    )
 
 
 class LocalSettings(BaseSettings):
