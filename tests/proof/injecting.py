@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from tests.proof.schedule import Fault, Kind
 
 MOST_AHEAD = 5
 """Minutes that the clock of the cron-senders jumps."""
+
+ROOM = 128 * 1024
+"""Bytes that are left in a stream that is to be full, before it is filled."""
 
 FINDS_A_BUILDER_WITHIN = 15.0
 """Seconds; a builder is hit while it has a stage that runs."""
@@ -127,23 +130,48 @@ class Injector:
         return f"{fault.target}-{fault.replica} for {fault.lasts:g} s"
 
     async def _fill(self, fault: Fault) -> str:
-        """Let a stream have no more room than it uses. What it has is kept: our streams refuse what is new."""
-        used = await self._limit(fault.target, None)
+        """Let a stream have little room, and publish into it until it has none; then put both back."""
+        [(first, stream)] = [(token, each) for token, each in STREAMS.items() if each.name == fault.target]
+        filler = f"{first}.filler"
+        await self._limit(stream.name, ROOM)
         try:
+            count = await self._publish_until_full(filler)
             await asyncio.sleep(fault.lasts)
         finally:
-            [stream] = [each for each in STREAMS.values() if each.name == fault.target]
-            await self._limit(fault.target, stream.max_bytes)
-        return f"{fault.target} at {used} bytes for {fault.lasts:g} s"
+            await self._limit(stream.name, None)
+            await self._until_taken(lambda: self._bus.jetstream().purge_stream(stream.name, subject=filler))
+        return f"{fault.target}, with {count} messages of ours, for {fault.lasts:g} s"
 
-    async def _limit(self, stream: str, most: int | None) -> int:
-        """Set the bytes that a stream may hold, or just what it has; tries until NATS takes it. Returns the limit."""
+    async def _publish_until_full(self, subject: str) -> int:
+        """Publish smaller and smaller messages until none is taken; returns how many were."""
+        count = 0
+        for size in (ROOM // 16, ROOM // 256, 1):
+            with suppress(nats.errors.Error, TimeoutError):
+                while True:
+                    await self._bus.jetstream().publish(subject, b"x" * size)
+                    count += 1
+        return count
+
+    async def _limit(self, name: str, room: int | None) -> None:
+        """Let a stream hold that many bytes more than it has, or what it holds by our topology.
+
+        Never fewer than it has: NATS would drop the oldest, although the stream is to refuse the newest.
+        """
+        [most] = [stream.max_bytes for stream in STREAMS.values() if stream.name == name]
+
+        async def update() -> None:
+            info = await self._bus.jetstream().stream_info(name)
+            limit = most if room is None else info.state.bytes + room
+            await self._bus.jetstream().update_stream(info.config.evolve(max_bytes=limit))
+
+        await self._until_taken(update)
+
+    async def _until_taken(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Ask NATS until it does it, however long it is away."""
         while True:
             with suppress(nats.errors.Error, TimeoutError):
-                info = await self._bus.jetstream().stream_info(stream)
-                limit = max(1, info.state.bytes) if most is None else most
-                await self._bus.jetstream().update_stream(info.config.evolve(max_bytes=limit))
-                return limit
+                await ask()
+                return
             await asyncio.sleep(0.5)
 
     async def _jump(self, fault: Fault) -> str:

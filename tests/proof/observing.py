@@ -116,7 +116,8 @@ class Observer:
         for name in ("event", "job", "log"):
             stream = STREAMS[name].name
             async for message in self._read(stream):
-                stored[f"{stream} {(message.headers or {}).get('ce-id', '')}"] += 1
+                if told := (message.headers or {}).get("ce-id"):
+                    stored[f"{stream} {told}"] += 1
         return dict(stored)
 
     async def _read(self, stream: str) -> Any:

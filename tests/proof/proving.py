@@ -41,6 +41,9 @@ LOOK_EVERY = 3.0
 SETTLED_AFTER = 60.0
 """Seconds after which what did not change any more counts as the outcome: longer than messages wait for a try."""
 
+STUCK_AFTER = 180.0
+"""Seconds after which that holds even if something has not ended."""
+
 SETTLES_WITHIN = 600.0
 """Seconds after the last fault."""
 
@@ -142,7 +145,7 @@ async def _wait(observer: Observer, sent: Sent, schedule: Schedule) -> None:
         if seen != last:
             print(f"as it stands: {seen}", flush=True)
             last, changed = seen, time.monotonic()
-        if idle and time.monotonic() - changed > SETTLED_AFTER:
+        if time.monotonic() - changed > (SETTLED_AFTER if idle else STUCK_AFTER):
             return
         await asyncio.sleep(LOOK_EVERY)
 
