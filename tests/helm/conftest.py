@@ -45,7 +45,7 @@ api:
   extraConfigmaps: [{key: templates, mountPath: /templates, data: {a: b}}]
 web: {service: {type: NodePort, annotations: {a: b}}}
 job-dispatcher: {deployment: {replicaCount: 2}}
-jobs: {placement: {build: {nodeSelector: {a: b}}}}
+jobs: {runNamespaces: {enabled: true}, placement: {build: {nodeSelector: {a: b}}}}
 github: {appId: "1", appKey: made up}
 kubeconfigSecret: elsewhere
 db: {statefulset: {replicas: 2}, backup: {enabled: true}, parameters: {max_connections: 200}}

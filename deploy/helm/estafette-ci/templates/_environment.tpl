@@ -29,6 +29,7 @@
 {{- include "estafette.environment.cluster" $root }}
 - {name: ESTAFETTE_RUNTIME, value: kubernetes}
 - {name: ESTAFETTE_KUBERNETES_NAMESPACE, value: {{ include "estafette.jobsNamespace" $root }}}
+- {name: ESTAFETTE_RUN_NAMESPACES, value: {{ $values.jobs.runNamespaces.enabled | quote }}}
 {{- end }}
 {{- if eq .name "webhook-ingress" }}
 - name: ESTAFETTE_GITHUB_WEBHOOK_SECRET
@@ -97,6 +98,7 @@
 {{- with $jobs.placement }}
 - {name: ESTAFETTE_JOB_PLACEMENT, value: {{ toJson . | quote }}}
 {{- end }}
+- {name: ESTAFETTE_RUN_NAMESPACE_ROLE, value: {{ .Values.jobs.runNamespaces.role }}}
 - {name: ESTAFETTE_JOB_STAGE_RUNTIME, value: {{ $jobs.stageRuntime }}}
 {{- if include "estafette.secret.nats" . }}
 - {name: ESTAFETTE_NATS_JOBS_SEED_FILE, value: /run/nats/jobs.seed}
