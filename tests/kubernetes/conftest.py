@@ -73,7 +73,7 @@ def git_url(data: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def stack_options(cluster: Cluster, git_url: str) -> Options:
-    """Two dispatchers, one of everything else, and no builder host."""
+    """One of everything, and no builder host."""
     if shutil.which("docker") and not _has_image():
         pytest.skip("there is no image of the builder; `docker compose build builder-host` makes it")
     nats = free_port()
@@ -82,6 +82,8 @@ def stack_options(cluster: Cluster, git_url: str) -> Options:
         "ESTAFETTE_KUBERNETES_NAMESPACE": cluster.namespace,
         "ESTAFETTE_BUILDER_IMAGE": BUILDER,
         "ESTAFETTE_BUILDER_CPU": "0.05",
+        "ESTAFETTE_BUILDER_MEMORY": "100Mi",
+        "ESTAFETTE_BUILDER_MEMORY_LIMIT": "200Mi",
         "ESTAFETTE_HOST_NETWORK": "true",
         "ESTAFETTE_JOB_NATS_URL": f"nats://127.0.0.1:{nats}",
         "ESTAFETTE_JOB_STAGE_RUNTIME": "process",
@@ -91,7 +93,7 @@ def stack_options(cluster: Cluster, git_url: str) -> Options:
         "ESTAFETTE_CANCEL_GRACE": "5",
     }
     return Options(
-        replicas={"job-dispatcher": 2, "builder-host": 0},
+        replicas={"builder-host": 0},
         ports={"nats": nats},
         clone_url=f"{git_url}/{{owner}}/{{name}}.git",
         settings={"*": runtime},
@@ -100,15 +102,14 @@ def stack_options(cluster: Cluster, git_url: str) -> Options:
 
 @pytest.fixture
 def dispatching(stack: Stack) -> Callable[..., AbstractContextManager[None]]:
-    """Let one dispatcher with some settings of its own take the place of those of the stack for a while."""
+    """Let one dispatcher with some settings of its own take the place of that of the stack for a while."""
 
     @contextmanager
     def dispatch(**settings: str) -> Iterator[None]:
         options = stack.options
         own = {f"ESTAFETTE_{name}".upper(): value for name, value in settings.items()}
         environment = of_service(stack.places, options, "job-dispatcher", 9, free_port()) | own
-        for replica in range(2):
-            stack.stop_one("job-dispatcher", replica)
+        stack.stop_one("job-dispatcher")
         with (stack.data / "logs" / "another-dispatcher.log").open("ab") as output:
             process = subprocess.Popen(command("job_dispatcher"), env=environment, stdout=output, stderr=output)
         try:
@@ -116,8 +117,7 @@ def dispatching(stack: Stack) -> Callable[..., AbstractContextManager[None]]:
         finally:
             process.terminate()
             process.wait()
-            for replica in range(2):
-                stack.start_one("job-dispatcher", replica)
+            stack.start_one("job-dispatcher")
 
     return dispatch
 

@@ -29,7 +29,7 @@ class Ender:
 
     async def on_cancel(self, cancel: JobCancel, cause: Cause) -> None:
         """Tell that the job is gone once the runtime has none of its id; from now on no request starts it."""
-        if await self._history.is_over(cancel.kind, cancel.job_id):
+        if await self._is_known_to_be_gone(cancel):
             return
         try:
             reason = await self._end(cancel, since=(datetime.now(UTC) - cause.time).total_seconds())
@@ -42,12 +42,18 @@ class Ender:
     async def _end(self, cancel: JobCancel, *, since: float) -> str:
         """Return how the job went; TemporaryError while something of it is left."""
         attempts = await self._runtime.find(cancel.kind, cancel.job_id)
+        told = await self._history.is_over(cancel.kind, cancel.job_id)
         if not attempts:
-            return "no job of it was left" if since > self._grace else "it was not started"
+            return "nothing of it is left" if told or since > self._grace else "it was not started"
         if any(job.alive for job in attempts) and since < self._grace:
-            raise TemporaryError("its builder may end by itself", delay=self._grace - since)
+            raise TemporaryError("its builder may end by itself", delay=min(self._grace - since, LOOK_AGAIN))
         for job in attempts:
             await self._runtime.remove(job.name)
         if await self._runtime.find(cancel.kind, cancel.job_id):
             raise TemporaryError("the runtime still removes it", delay=LOOK_AGAIN)
-        return "its builder did not end by itself, so its job was removed"
+        return "its builder ended" if told else "its builder did not end by itself, so its job was removed"
+
+    async def _is_known_to_be_gone(self, cancel: JobCancel) -> bool:
+        if self._runtime.outlives_builders:
+            return await self._history.is_gone(cancel.kind, cancel.job_id)
+        return await self._history.is_over(cancel.kind, cancel.job_id)

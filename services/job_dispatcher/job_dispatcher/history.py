@@ -18,9 +18,13 @@ class History:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    async def is_gone(self, kind: str, job_id: str) -> bool:
+        """Return whether it was told that nothing of the job is left."""
+        return await self._last(JobGone, kind, job_id) is not None
+
     async def is_over(self, kind: str, job_id: str) -> bool:
         """Return whether the job came to its end already."""
-        if await self._last(JobFinished, kind, job_id) or await self._last(JobGone, kind, job_id):
+        if await self._last(JobFinished, kind, job_id) or await self.is_gone(kind, job_id):
             return True
         lost = await self.last_loss(kind, job_id)
         return lost is not None and not lost.again

@@ -58,6 +58,10 @@ class Jobs(Protocol):
         """End the job; returns whether it ended so."""
         ...
 
+    async def ends_with_its_runtime(self, job_id: str) -> bool:
+        """Return whether the job shall end, and has when its runtime has nothing of it any more."""
+        ...
+
     async def about(self, job_id: str) -> About | None:
         """Return what the job is about, or nothing where there is none."""
         ...
@@ -116,7 +120,9 @@ class Follower:
         await self._jobs[heartbeat.kind].heartbeat(heartbeat.job_id, attempt=heartbeat.attempt, at=heartbeat.time)
 
     async def on_finished(self, finished: JobFinished, _: Cause) -> None:
-        """End the build, release or bot as its job ended."""
+        """End the build, release or bot as its job ended; what is canceled and has a pod ends with that."""
+        if await self._jobs[finished.kind].ends_with_its_runtime(finished.job_id):
+            return
         ended = await self._jobs[finished.kind].finished(
             finished.job_id, finished.outcome, at=finished.time, attempt=finished.attempt, reason=finished.reason
         )

@@ -121,6 +121,10 @@ class Lives:
             return False
         return life.outcome == outcome or (life.was_canceling and life.outcome is Outcome.CANCELED)
 
+    async def ends_with_its_runtime(self, job_id: str) -> bool:
+        """Return whether a job that shall end has a pod, which goes after its builder told its end."""
+        return bool(await self._database.pool.fetchval(self._of(ENDS_WITH_ITS_RUNTIME), job_id))
+
     async def about(self, job_id: str) -> About | None:
         """Return what a job is about, or nothing where there is none."""
         row = await self._database.pool.fetchrow(self._of(ABOUT), job_id)
@@ -194,6 +198,8 @@ HEARTBEAT = (
     WHERE id = $1 AND status NOT IN (FINAL)
 """
 ).replace("FINAL", FINAL_LIST)
+
+ENDS_WITH_ITS_RUNTIME = "SELECT status = 'canceling' AND runtime = 'kubernetes' FROM {table} WHERE id = $1"
 
 WAITS_NO_MORE = """
     UPDATE {table} SET reason = '' WHERE id = $1 AND attempt <= $2 AND reason <> '' AND status IN ('pending', 'running')

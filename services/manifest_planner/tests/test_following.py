@@ -12,6 +12,7 @@ from estafette_common.bus.messages.jobs import (
     JobDispatched,
     JobFailedToStart,
     JobFinished,
+    JobGone,
     JobHeartbeat,
     JobLost,
     JobStarted,
@@ -312,3 +313,18 @@ async def test_the_loss_of_an_earlier_attempt_does_not_end_a_build(follower: Fol
     await follower.on_lost(lost(1, again=False), CAUSE)
 
     assert (await row())["status"] == "running"
+
+
+@pytest.mark.parametrize(("runtime", "status"), [("kubernetes", "canceling"), ("local", "canceled")])
+async def test_a_canceled_job_that_has_a_pod_is_canceled_when_that_is_gone(
+    follower: Follower, row: Row, runtime: str, status: str
+) -> None:
+    await follower.on_dispatched(JobDispatched(kind=Kind.BUILD, job_id=BUILD, runtime=runtime, name="b"), CAUSE)
+    await follower.on_started(started(), CAUSE)
+    await follower.cancel(Kind.BUILD, BUILD, "enough", CAUSE)
+
+    await follower.on_finished(finished(Outcome.CANCELED), CAUSE)
+    assert (await row())["status"] == status
+
+    await follower.on_gone(JobGone(kind=Kind.BUILD, job_id=BUILD, reason="its builder ended"), CAUSE)
+    assert ((await row())["status"], (await row())["outcome"]) == ("canceled", "canceled")

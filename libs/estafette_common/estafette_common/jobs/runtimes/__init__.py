@@ -121,6 +121,8 @@ class JobRuntime(Protocol):
 
     name: str
     """`kubernetes` or `local`"""
+    outlives_builders: bool
+    """Whether something of a job is left for a while after its builder told its end."""
 
     async def start(self, job: JobSpec) -> str:
         """Start a builder for the attempt unless the runtime already has it, running or ended; returns its name there.

@@ -34,6 +34,7 @@ class KubernetesRuntime:
     """Talks to the cluster. See `JobRuntime` for what each call promises."""
 
     name = "kubernetes"
+    outlives_builders = True
 
     def __init__(self, settings: "RuntimeSettings") -> None:
         self._settings = settings

@@ -17,6 +17,7 @@ class LocalRuntime:
     """Asks the builder host. See `JobRuntime` for what each call promises."""
 
     name = "local"
+    outlives_builders = False
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
