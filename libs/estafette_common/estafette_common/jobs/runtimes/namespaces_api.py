@@ -50,7 +50,7 @@ class ClusterApi:
         found: list[Object] = []
         while True:
             page = await self._call("GET", path, query=query, wanted=wanted)
-            found += page["items"]
+            found += page["items"] or []  # of metadata alone, an empty list is null
             if not (more := page["metadata"].get("continue")):
                 return found
             query["continue"] = more
