@@ -1,19 +1,20 @@
 """What the runtime sees of its jobs in, what became of them out; and another attempt where one is due."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import structlog
 from estafette_common.bus import identity
 from estafette_common.bus.messages.jobs import JobLost, JobWaiting
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, Loss, RuntimeUnavailableError, Seen
+from estafette_common.jobs.runtimes import JobRefusedError, JobRuntime, Loss, NotYetError, RuntimeUnavailableError, Seen
 from estafette_common.manifest.secrets import SecretError
 from estafette_common.service import Background
 from prometheus_client import Counter
 
 from job_dispatcher.history import History
-from job_dispatcher.losing import is_tried_again, outcome_of, reason_of
+from job_dispatcher.losing import PASSING, is_heard, outcome_of, why_no_other
 from job_dispatcher.starting import Starter
 
 log = structlog.get_logger()
@@ -66,36 +67,43 @@ class Following(Background):
             await self._runtime.remove(seen.name)
 
     async def _settle(self, kind: Kind, seen: Seen) -> None:
-        loss = Loss(seen.state)
-        begun_before = await self._history.last_start(kind, seen.job_id)
-        reason, again = seen.reason, False
-        if is_tried_again(kind, loss, attempt=seen.attempt, began=begun_before > 0, most_attempts=self._most_attempts):
-            try:
-                again = await self._begin_next(kind, seen, begun_before)
-            except (JobRefusedError, SecretError) as error:
-                reason = f"{reason}; another attempt cannot start: {error}"
+        loss, attempt = Loss(seen.state), seen.attempt
+        if loss is Loss.NODE:
+            heartbeat = await self._history.last_heartbeat(kind, seen.job_id)
+            if is_heard(heartbeat, attempt=attempt, now=datetime.now(UTC)):
+                raise NotYetError(f"{seen.reason}, but its builder is")
+        obstacle = await self._begin_next(kind, seen, loss)
         lost = JobLost(
             kind=kind,
             job_id=seen.job_id,
-            attempt=seen.attempt,
+            attempt=attempt,
             loss=loss,
             outcome=outcome_of(loss),
-            again=again,
-            reason=reason if again else reason_of(reason, attempt=seen.attempt),
+            again=not obstacle,
+            reason=f"{seen.reason}; {obstacle}" if obstacle and loss in PASSING else seen.reason,
         )
         await self._bus.publish(lost, id=identity.derive(seen.name, "lost"))
-        log.warning("attempt lost", job=seen.name, attempt=seen.attempt, loss=loss, reason=seen.reason, again=again)
-        LOSSES.labels(loss, again).inc()
+        log.warning("attempt lost", job=seen.name, attempt=attempt, loss=loss, reason=seen.reason, obstacle=obstacle)
+        LOSSES.labels(loss, str(not obstacle).lower()).inc()
 
-    async def _begin_next(self, kind: Kind, seen: Seen, begun_before: int) -> bool:
-        """Start the next attempt; returns whether the request of the job is still known."""
+    async def _begin_next(self, kind: Kind, seen: Seen, loss: Loss) -> str:
+        """Start the next attempt; returns why there is none, if so."""
         request = await self._history.request(kind, seen.job_id)
         if request is None:
-            return False
-        name = await self._starter.start(request, attempt=seen.attempt + 1, begun_before=begun_before)
+            return "its request is not kept any more"
+        begun_before = await self._history.last_start(kind, seen.job_id)
+        obstacle = why_no_other(
+            request.plan, loss, attempt=seen.attempt, began=begun_before > 0, most_attempts=self._most_attempts
+        )
+        if obstacle:
+            return obstacle
+        try:
+            name = await self._starter.start(request, attempt=seen.attempt + 1, begun_before=begun_before)
+        except (JobRefusedError, SecretError) as error:
+            return f"another attempt cannot start: {error}"
         if await self._history.is_canceled(kind, seen.job_id):  # meanwhile; nobody else may have seen it yet
             await self._runtime.remove(name)
-        return True
+        return ""
 
     async def _run(self) -> None:
         while True:

@@ -3,7 +3,15 @@
 from typing import TypeVar
 
 from estafette_common.bus.bus import Bus
-from estafette_common.bus.messages.jobs import JobCancel, JobFinished, JobGone, JobLost, JobRequested, JobStarted
+from estafette_common.bus.messages.jobs import (
+    JobCancel,
+    JobFinished,
+    JobGone,
+    JobHeartbeat,
+    JobLost,
+    JobRequested,
+    JobStarted,
+)
 from estafette_common.bus.messages.message import Message
 from estafette_common.bus.subjects import fill, stream_of
 from nats.js.api import RawStreamMsg
@@ -40,6 +48,10 @@ class History:
     async def request(self, kind: str, job_id: str) -> JobRequested | None:
         """Return the request of the job, as long as it is kept."""
         return await self._told(JobRequested, kind, job_id)
+
+    async def last_heartbeat(self, kind: str, job_id: str) -> JobHeartbeat | None:
+        """Return the last sign of life of a builder, if there was one."""
+        return await self._told(JobHeartbeat, kind, job_id)
 
     async def last_start(self, kind: str, job_id: str) -> int:
         """Return the sequence of what was told when an attempt began, the last one; 0: none did."""

@@ -1,25 +1,34 @@
 """What becomes of a job of which an attempt was lost. Pure."""
 
-from estafette_common.jobs.lifecycle import Kind, Outcome
+from datetime import datetime, timedelta
+
+from estafette_common.bus.messages.jobs import JobHeartbeat
+from estafette_common.jobs.lifecycle import Outcome
+from estafette_common.jobs.plan import Plan
+from estafette_common.jobs.repeating import why_not_repeated
 from estafette_common.jobs.runtimes import Loss
 
 PASSING = frozenset({Loss.DELETED, Loss.EVICTED, Loss.NODE, Loss.CRASHED})
 """What another attempt may not meet; the others would only come again."""
 
+HEARD_WITHIN = timedelta(seconds=30)
+"""A builder tells every 5 s that it lives; where NATS is away nobody hears it."""
 
-def is_tried_again(kind: Kind, loss: Loss, *, attempt: int, began: bool, most_attempts: int) -> bool:
-    """Return whether a job has another attempt; `began` is whether any of its attempts began.
 
-    A release that began may have released something, so it is not begun again by itself.
-    """
-    return loss in PASSING and attempt < most_attempts and not (kind is Kind.RELEASE and began)
+def why_no_other(plan: Plan, loss: Loss, *, attempt: int, began: bool, most_attempts: int) -> str:
+    """Return why a job has no other attempt; empty when it has. `began` is whether any of its attempts began."""
+    if loss not in PASSING:
+        return "another attempt would only meet the same"
+    if attempt >= most_attempts:
+        return f"it was tried {attempt} times" if attempt > 1 else "it is tried once only"
+    return why_not_repeated(plan) if began else ""
+
+
+def is_heard(heartbeat: JobHeartbeat | None, *, attempt: int, now: datetime) -> bool:
+    """Return whether the builder of an attempt lives, whatever is said of its node."""
+    return heartbeat is not None and heartbeat.attempt == attempt and now - heartbeat.time < HEARD_WITHIN
 
 
 def outcome_of(loss: Loss) -> Outcome:
     """Return how a job ends by a loss."""
     return Outcome.TIMED_OUT if loss is Loss.DEADLINE else Outcome.LOST
-
-
-def reason_of(reason: str, *, attempt: int) -> str:
-    """Return why a job is lost, for people, once there is no other attempt."""
-    return f"{reason} (attempt {attempt})" if attempt > 1 else reason

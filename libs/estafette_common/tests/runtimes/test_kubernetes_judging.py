@@ -8,7 +8,7 @@ from estafette_common.jobs.runtimes import Loss, Waiting
 from estafette_common.jobs.runtimes.kubernetes_judging import DELETED, FINE, Patience, Verdict, judge_job, judge_pod
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-PATIENCE = Patience(image=60.0, scheduling=600.0, memory="8Gi")
+PATIENCE = Patience(image=60.0, node=30.0, scheduling=600.0, memory="8Gi")
 NO_NODE = "0/3 nodes are available: 3 Insufficient cpu."
 
 
@@ -125,6 +125,15 @@ def test_a_deleted_pod_has_its_time_to_end_and_then_its_node_is_silent() -> None
         None, "", NOW + timedelta(seconds=135)
     )
     assert judged(pod("Running", condition("Ready", "True"), container={"running": {}}, ends_at=-16)).state is Loss.NODE
+
+
+def test_a_pod_that_runs_and_is_not_ready_has_a_silent_node_and_is_lost_after_patience() -> None:
+    for since, expected in (
+        (-29, Verdict(None, "", NOW + timedelta(seconds=1))),
+        (-31, Verdict(Loss.NODE, "its node node-1 is not heard of any more")),
+    ):
+        seen = pod("Running", condition("Ready", "False", since=since), container={"running": {}})
+        assert judged(seen) == expected
 
 
 def test_a_deleted_pod_that_runs_and_is_not_ready_has_lost_its_node() -> None:

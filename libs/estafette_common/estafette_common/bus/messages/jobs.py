@@ -1,12 +1,22 @@
 """JOBS: the life of a job, told by whoever moves it. Folding a job's messages gives its state."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, Self
+
+import zstandard
 
 from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
 from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
+
+LARGEST_AS_IT_IS = 512 * 1024
+"""Bytes of a body that travels as it is; NATS takes a megabyte where nobody says otherwise."""
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes that a compressed body may have."""
 
 
 class _JobMessage(Message):
@@ -15,7 +25,10 @@ class _JobMessage(Message):
 
 
 class JobRequested(_JobMessage):
-    """A job shall run. Told once by manifest-planner, answered by job-dispatcher."""
+    """A job shall run. Told once by manifest-planner, answered by job-dispatcher.
+
+    A body that could be larger than NATS takes is compressed with zstd (header `content-encoding: zstd`).
+    """
 
     TYPE: ClassVar = "estafette.job.requested.v1"
     SUBJECT: ClassVar = subjects.JOB_REQUESTED
@@ -23,6 +36,29 @@ class JobRequested(_JobMessage):
     plan: Plan
     sealed_key: str
     """The key of the secrets in the plan, itself sealed with the key that planner and dispatcher share."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How the body is compressed, if it is."""
+        return {"content-encoding": "zstd"} if len(self._json) > LARGEST_AS_IT_IS else {}
+
+    def encode(self) -> bytes:
+        """Return the body, compressed where it has to be."""
+        return zstandard.compress(self._json) if len(self._json) > LARGEST_AS_IT_IS else self._json
+
+    @classmethod
+    def decode(cls, body: bytes, headers: Mapping[str, str]) -> Self:
+        """Return the request of a body; ValueError says what is wrong with it."""
+        if headers.get("content-encoding") == "zstd":
+            try:
+                body = zstandard.decompress(body, max_output_size=LARGEST)
+            except zstandard.ZstdError as error:
+                raise ValueError(f"not the zstd that it claims to be: {error}") from error
+        return cls.model_validate_json(body)
+
+    @cached_property
+    def _json(self) -> bytes:
+        return super().encode()
 
 
 class JobDispatched(_JobMessage):

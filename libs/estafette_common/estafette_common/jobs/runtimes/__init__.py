@@ -90,10 +90,14 @@ class Seen:
     """For people: what happened, and to what."""
 
 
+class NotYetError(Exception):
+    """What was seen of a job may pass: it is to be looked at again, later."""
+
+
 class Observer(Protocol):
     """Is told what becomes of jobs. It may be told the same again, also by another replica.
 
-    Where it raises TemporaryError it is told again, later.
+    Whatever it raises, it is told again later if that is still so; NotYetError where nothing is wrong.
     """
 
     async def waits(self, seen: Seen) -> None:

@@ -78,6 +78,7 @@ class KubernetesRuntime:
         """Tell what becomes of the Jobs and their pods, for ever."""
         patience = Patience(
             image=self._settings.image_patience,
+            node=self._settings.node_loss_patience,
             scheduling=self._settings.scheduling_patience,
             memory=self._settings.builder_memory_limit,
         )

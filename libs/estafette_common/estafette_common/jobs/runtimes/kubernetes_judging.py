@@ -34,6 +34,8 @@ class Patience:
     """Seconds after it has a node that a pod may be without its image, or its container not be made."""
     scheduling: float
     """Seconds that a pod may be without a node."""
+    node: float
+    """Seconds that a pod that ran may be with a node that is not heard of."""
     memory: str
     """The most memory that a pod may take, for people."""
 
@@ -62,7 +64,7 @@ def judge_pod(pod: Object, *, patience: Patience, now: datetime) -> Verdict:
         return _ended(pod, patience)
     if "deletionTimestamp" in pod["metadata"]:
         return _ending(pod, now)
-    return _waiting(pod, patience, now) if phase == "Pending" else FINE
+    return _waiting(pod, patience, now) if phase == "Pending" else _running(pod, patience, now)
 
 
 def judge_job(job: Object, pods: list[Object], *, hint: Verdict, patience: Patience, now: datetime) -> Verdict:
@@ -101,7 +103,7 @@ def _ended(pod: Object, patience: Patience) -> Verdict:
     if reason == "DeadlineExceeded":
         return Verdict(Loss.DEADLINE, _short(message))
     if reason == "NodeLost":
-        return Verdict(Loss.NODE, f"its node {_node(pod)} is not heard of any more")
+        return _node_lost(pod)
     if reason:
         return Verdict(Loss.EVICTED, _short(f"its node {_node(pod)} let it go: {reason}: {message}".rstrip(": ")))
     ends = [
@@ -116,15 +118,34 @@ def _ended(pod: Object, patience: Patience) -> Verdict:
     return Verdict(Loss.CRASHED, _short(f"its builder ended with code {end.get('exitCode', 'unknown')}{said}"))
 
 
+def _running(pod: Object, patience: Patience, now: datetime) -> Verdict:
+    # Not all such pods are deleted: where no node is heard of, Kubernetes takes itself for cut off, and waits.
+    unheard_since = _unheard_since(pod)
+    if unheard_since is None:
+        return FINE
+    given_up = unheard_since + timedelta(seconds=patience.node)
+    return _node_lost(pod) if now >= given_up else Verdict(None, "", given_up)
+
+
 def _ending(pod: Object, now: datetime) -> Verdict:
     """Return what a deleted pod is at: its node has to say that it ended, or is lost."""
-    # A living node tells that a pod is not ready when its containers have ended, and that they have.
-    containers = pod["status"].get("containerStatuses") or ()
-    runs = any("running" in each["state"] for each in containers)
     given_up = time_of(pod["metadata"]["deletionTimestamp"]) + TERMINATION_SLACK
-    if (runs and condition(pod, "Ready", "False")) or now >= given_up:
-        return Verdict(Loss.NODE, f"its node {_node(pod)} is not heard of any more")
-    return Verdict(None, "", given_up)
+    return _node_lost(pod) if _unheard_since(pod) or now >= given_up else Verdict(None, "", given_up)
+
+
+def _unheard_since(pod: Object) -> datetime | None:
+    """Return since when the node of a pod that runs is not heard of, if it is not.
+
+    The control plane says of the pods of such a node that they are not ready; a living node says it of a pod of ours
+    only together with the end of its container.
+    """
+    runs = any("running" in each["state"] for each in pod["status"].get("containerStatuses") or ())
+    unready = condition(pod, "Ready", "False")
+    return time_of(unready["lastTransitionTime"]) if runs and unready else None
+
+
+def _node_lost(pod: Object) -> Verdict:
+    return Verdict(Loss.NODE, f"its node {_node(pod)} is not heard of any more")
 
 
 def _waiting(pod: Object, patience: Patience, now: datetime) -> Verdict:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from estafette_common.jobs.runtimes import Loss, Observer, RuntimeUnavailableError, Seen, Waiting
+from estafette_common.jobs.runtimes import Loss, NotYetError, Observer, RuntimeUnavailableError, Seen, Waiting
 from estafette_common.jobs.runtimes.kubernetes_api import Api, ApiError, GoneError, Object
 from estafette_common.jobs.runtimes.kubernetes_judging import (
     DELETED,
@@ -25,6 +25,9 @@ from estafette_common.jobs.runtimes.kubernetes_judging import (
 from estafette_common.jobs.runtimes.kubernetes_objects import ATTEMPT_LABEL, JOB_ID_LABEL, KIND_LABEL
 
 log = structlog.get_logger()
+
+FOR_GOOD = frozenset({Loss.DELETED, Loss.EVICTED, Loss.OUT_OF_MEMORY, Loss.CRASHED, Loss.DEADLINE})
+"""Losses that stay although their pod may be gone when it is looked for; the others are seen anew."""
 
 JOB_OF_POD = "job-name"
 """Label by which Kubernetes names a pod's Job."""
@@ -177,6 +180,9 @@ class Watching:
                     attempt.due = _in_loop_time(verdict.look_again)
             else:
                 await self._judge(name, attempt)
+        except NotYetError as error:
+            log.info("will be looked at again", job=name, reason=str(error))
+            attempt.due = asyncio.get_running_loop().time() + AGAIN_AFTER
         except Exception as error:  # whatever it is, the other Jobs must not wait for it
             log.warning("will be told again", job=name, error=repr(error), exc_info=not _is_known(error))
             attempt.due = asyncio.get_running_loop().time() + AGAIN_AFTER
@@ -188,7 +194,7 @@ class Watching:
             self._attempts.pop(name, None)
             return
         pods = [pod async for page in self._api.pages("pods", f"{JOB_OF_POD}={name}") for pod in page["items"]]
-        hint = attempt.verdict if attempt.verdict.reason else FINE
+        hint = attempt.verdict if attempt.verdict.state in FOR_GOOD and attempt.verdict.reason else FINE
         now = datetime.now(UTC)
         verdict = judge_job(job, pods, hint=hint, patience=self._patience, now=now)
         if isinstance(verdict.state, Loss):
