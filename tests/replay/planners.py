@@ -13,6 +13,9 @@ from estafette_local.waiting import eventually
 
 SECRET_KEY = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
 
+ENDS_WITHIN = 60.0
+"""Seconds that a planner has to end what it has in hand; its own grace is shorter."""
+
 
 class Planners:
     """Some replicas of manifest-planner."""
@@ -72,8 +75,19 @@ class Planners:
         self._processes[replica] = self._spawns[replica]()
 
     def stop(self) -> None:
-        """End all."""
+        """End all. Raises AssertionError where one does not end."""
         for process in self._processes:
             process.terminate()
-        for process in self._processes:
+        late = [process for process in self._processes if not _ends(process)]
+        for process in late:
+            process.kill()
             process.wait()
+        assert not late, f"{len(late)} planners did not end within {ENDS_WITHIN:.0f} s of being told to"
+
+
+def _ends(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

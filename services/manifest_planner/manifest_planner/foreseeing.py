@@ -35,6 +35,8 @@ class State:
     """Version of the newest build that succeeded; empty: there is none."""
     live: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Versions by target and action."""
+    others: tuple[Candidate, ...] = ()
+    """Triggers of other pipelines that may wait for the events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Foreseen:
     about: str
     """`push`, or the trigger: `pipeline trigger of release tooling`"""
     decision: str
-    """`started`, `ignored` or `rejected`; of a trigger also `not fired`."""
+    """`started`, `ignored` or `rejected`; of a trigger also `not fired`, and `fired` where it is another pipeline's."""
     reason: str
     job: Job | None = None
 
@@ -109,6 +111,22 @@ class Foresight:
         for trigger in self._triggers:
             if key_of(trigger.filter) == KINDS[type(event)]:
                 yield from self._trigger(trigger, event, event_id, after, quiet=quiet)
+        for other in self._state.others:
+            if key_of(other.trigger.filter) == KINDS[type(event)]:
+                yield from self._other(other, event, event_id, after)
+
+    def _other(self, other: Candidate, event: Event, event_id: str, after: _After) -> Iterator[Foreseen]:
+        """Yield what becomes of a trigger of another pipeline; what that does then is for its own manifest to say."""
+        fire = firing.fired(other, event, event_id=event_id, hops=after.hops)
+        if fire is not None:
+            circle = firing.loop(fire, most_hops=self._most_hops)
+            what = f"{_what(other.trigger)} of {other.repository.pipeline}"
+            yield Foreseen(
+                depth=after.depth,
+                about=f"{key_of(other.trigger.filter)} trigger of {what}",
+                decision="ignored" if circle else "fired",
+                reason=circle or fire.reason,
+            )
 
     def _trigger(
         self, trigger: Trigger, event: Event, event_id: str, after: _After, *, quiet: bool

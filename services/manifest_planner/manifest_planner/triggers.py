@@ -45,7 +45,7 @@ class Triggers:
         """Return the triggers of a kind under some keys, in an order that is always the same."""
         rows = await self._database.pool.fetch(SELECT, kind, list(keys))
         found = {(row["source"], row["owner"], row["name"], row["digest"]): row["written"] for row in rows}
-        return [_candidate(*place, written) for place, written in found.items()]
+        return [candidate(*place, written) for place, written in found.items()]
 
     async def watched(self, candidate: Candidate) -> ImageTag | None:
         """Return the tag that a trigger dealt with last, or nothing when it has seen none."""
@@ -57,7 +57,8 @@ class Triggers:
         await self._database.pool.execute(WATCH, *_key(candidate), tag.name, tag.digest)
 
 
-def _candidate(source: str, owner: str, name: str, digest: str, written: dict[str, Any]) -> Candidate:
+def candidate(source: str, owner: str, name: str, digest: str, written: dict[str, Any]) -> Candidate:
+    """Return a trigger as it was written down."""
     read = documents.read(written)
     return Candidate(
         Repository(source=source, owner=owner, name=name), Trigger(read.filters[0], read.actions[0], read.name), digest

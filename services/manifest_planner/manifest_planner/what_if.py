@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         manifest = asked.manifest.read_text()
         events = _events(asked, settings)
         place = _place(asked.pipeline, events)
-        state = _state(asked, settings, place)
+        state = _state(asked, settings, place, events)
     except (OSError, ValueError, RecordedError, asyncpg.PostgresError, nats.errors.Error) as error:
         sys.stderr.write(f"{error or type(error).__name__}\n")
         return UNUSABLE
@@ -112,15 +113,16 @@ def _place(written: str, events: Sequence[Recorded]) -> Repository:
     raise ValueError("the event is no push, so it names no pipeline; write --pipeline github.com/acme/shop")
 
 
-def _state(asked: argparse.Namespace, settings: WhatIfSettings, place: Repository) -> State:
+def _state(asked: argparse.Namespace, settings: WhatIfSettings, place: Repository, events: Sequence[Recorded]) -> State:
     """Return what the database knows, and over it what is written."""
-    found = asyncio.run(known.state(settings.database_url, place)) if settings.database_url else State()
+    seen = [event for event in map(_event, events) if event is not None]
+    found = asyncio.run(known.state(settings.database_url, place, seen)) if settings.database_url else State()
     live = dict(found.live)
     for written in asked.live:
         name, _, version = written.partition("=")
         target, _, action = name.partition("/")
         live[target, action] = version
-    return State(number=asked.number or found.number, latest=asked.latest or found.latest, live=live)
+    return replace(found, number=asked.number or found.number, latest=asked.latest or found.latest, live=live)
 
 
 def _nothing(manifest: str, place: Repository) -> str:

@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 from estafette_common.bus.messages.events import Commit, GitPushed, Person
 from estafette_common.jobs.plan import Repository
+from estafette_common.manifest.reading import read
 from estafette_common.triggers.events import Event, GitEvent, GithubEvent, PipelineEvent
+from manifest_planner.declared import triggers_of
+from manifest_planner.firing import Candidate
 from manifest_planner.foreseeing import Foreseen, Foresight, State
 from manifest_planner.foretelling import lines
+from manifest_planner.trigger_keys import digest
 
 SHOP = Repository(source="github.com", owner="acme", name="shop")
+WEB = Repository(source="github.com", owner="acme", name="web")
 REVISION = "5" * 40
 STAGES = "stages: {build: {image: busybox:1, commands: [make]}}"
 VERSION = "version: {semver: {major: 1, minor: 4}}"
@@ -37,6 +42,31 @@ def push(
 
 def foresight(manifest: str, **state: Any) -> Foresight:
     return Foresight(manifest, SHOP, State(**state), most_hops=3)
+
+
+def of_another(written: str) -> Candidate:
+    """Return a trigger of builds of the web pipeline."""
+    [trigger] = triggers_of(read(f"triggers: [{written}]\n{STAGES}"), WEB.pipeline)
+    return Candidate(WEB, trigger, digest(trigger))
+
+
+def test_triggers_of_other_pipelines_that_wait_for_the_build_or_the_push_would_fire() -> None:
+    others = (
+        of_another("{pipeline: {name: github.com/acme/shop}, builds: {branch: main}}"),
+        of_another("{pipeline: {name: github.com/acme/lib}, builds: {branch: main}}"),
+        of_another("{git: {repository: github.com/acme/shop}, builds: {branch: edge}}"),
+    )
+    looked = foresight(f"{VERSION}\n{STAGES}", others=others)
+
+    built = list(looked.push(push()))
+    pushed = list(looked.event(GitEvent(event="push", repository=SHOP.pipeline, branch="main"), event_id="1"))
+
+    assert decided([*built, *pushed]) == [
+        ("push", "started"),
+        ("pipeline trigger of builds of main of github.com/acme/web", "fired"),
+        ("git trigger of builds of edge of github.com/acme/web", "fired"),
+    ]
+    assert [each.depth for each in built] == [0, 1]
 
 
 def decided(foreseen: list[Foreseen]) -> list[tuple[str, str]]:

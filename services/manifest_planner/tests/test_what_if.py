@@ -15,8 +15,12 @@ from estafette_common.bus import identity
 from estafette_common.bus.messages.events import GithubEvent, GitPushed
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.bus.topology import declare
+from estafette_common.database.pool import Database
 from estafette_common.jobs.plan import Repository
+from estafette_common.manifest.reading import read
 from estafette_local.servers import NatsServer
+from manifest_planner.builds import Builds, NewBuild
+from manifest_planner.declared import declared
 
 SHOP = Repository(source="github.com", owner="acme", name="shop")
 STAGES = "stages: {build: {image: busybox:1, commands: [make]}}"
@@ -105,6 +109,30 @@ async def test_numbers_and_versions_are_those_of_the_database(
     _, told, _ = await what_if(manifest, file, ESTAFETTE_DATABASE_URL=database_url)
 
     assert "build 1.4.42 of main" in told
+
+
+async def test_the_database_knows_which_triggers_of_other_pipelines_would_fire(
+    manifest: Path, tmp_path: Path, database_url: str
+) -> None:
+    database = Database(database_url)
+    await database.start()
+    web = f"{STAGES}\ntriggers: [{{pipeline: {{name: github.com/acme/shop}}, builds: {{branch: main}}}}]"
+    place = Repository(source="github.com", owner="acme", name="web")
+    new = NewBuild(
+        id="1",
+        push=PUSH.model_copy(update={"repository": place}),
+        branch="main",
+        version=str,
+        manifest=web,
+        declared=declared(read(web), place.pipeline),
+    )
+    await Builds(database).add(new)
+    await database.stop()
+    file = written(tmp_path, type=GitPushed.TYPE, data=PUSH.model_dump(mode="json"))
+
+    _, told, _ = await what_if(manifest, file, ESTAFETTE_DATABASE_URL=database_url)
+
+    assert "    pipeline trigger of builds of main of github.com/acme/web fired: " in told
 
 
 @pytest.mark.parametrize(
