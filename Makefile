@@ -53,6 +53,14 @@ test-kubernetes: ## jobs, cleaner and namespaces on the cluster that KUBECONFIG 
 fuzz: ## read manifests made by a fuzzer for a minute
 	$(PYTHON) --with 'atheris>=3.0,<3.1' python tests/fuzz/manifest.py -max_total_time=60 -print_final_stats=1
 
+hostile: ## 100,000 webhooks and 100,000 manifests that were tampered with; fails on a crash, a 5xx, growth, a silent refusal
+	$(PYTHON) python -m tests.fuzz.webhooks
+	$(PYTHON) python -m tests.fuzz.manifests
+
+hostile-quick: ## the same within a minute
+	$(PYTHON) python -m tests.fuzz.webhooks --count 3000
+	$(PYTHON) python -m tests.fuzz.manifests --count 8000
+
 check: ## format, lint, types, module boundaries, the page's types
 	deploy/local/check
 
@@ -74,7 +82,7 @@ bench-builder: ## log throughput, memory and time per stage of the builder besid
 	$(PYTHON) python -P bench/builder.py
 
 bench-planner: ## matching events with triggers of 100 and of 10,000 pipelines, and builds planned per second
-	$(PYTHON) python bench/planner.py
+	$(PYTHON) python -m bench.planner
 
 bench-dispatch: ## 1,000 jobs requested at once on the cluster that KUBECONFIG names: time, calls, memory
 	$(PYTHON) python -P bench/dispatch.py

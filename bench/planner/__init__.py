@@ -1,0 +1,1 @@
+"""Measures manifest-planner; see `__main__`."""
