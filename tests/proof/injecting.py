@@ -23,6 +23,9 @@ MOST_AHEAD = 5
 ROOM = 128 * 1024
 """Bytes that are left in a stream that is to be full, before it is filled."""
 
+MOST_FILLERS = 32
+"""Messages of each size that are enough to fill that."""
+
 FINDS_A_BUILDER_WITHIN = 15.0
 """Seconds; a builder is hit while it has a stage that runs."""
 
@@ -143,11 +146,14 @@ class Injector:
         return f"{fault.target}, with {count} messages of ours, for {fault.lasts:g} s"
 
     async def _publish_until_full(self, subject: str) -> int:
-        """Publish smaller and smaller messages until none is taken; returns how many were."""
+        """Publish smaller and smaller messages until none is taken; returns how many were.
+
+        Not for ever: a service that starts puts the limit back.
+        """
         count = 0
         for size in (ROOM // 16, ROOM // 256, 1):
             with suppress(nats.errors.Error, TimeoutError):
-                while True:
+                for _ in range(MOST_FILLERS):
                     await self._bus.jetstream().publish(subject, b"x" * size)
                     count += 1
         return count

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 BUILDS = 100
 
-SECONDS = 150.0
-"""That the load lasts; replacing everything twice takes about as long."""
+APART = 3.0
+"""Seconds within which the pushes come that fall to the replacement of one process."""
 
 
 def main() -> int:
@@ -64,32 +64,36 @@ def installed(place: Path, commit: str) -> Iterator[Path]:
 async def prove(data: Path, seed: int, python: Path) -> bool:
     """Feed a stack while all of it is replaced; returns whether the promise was kept."""
     began = time.monotonic()
-    plan = pushes.plan(seed, builds=BUILDS, seconds=SECONDS)
-    print(f"seed {seed}: {len(plan.pushes)} pushes; data and logs are in {data}", flush=True)
+    print(f"seed {seed}: {BUILDS} pushes; data and logs are in {data}", flush=True)
     async with scene(data, nats_servers=1) as on:
         ingresses = [on.stack.url("webhook-ingress", replica) for replica in range(REPLICAS)]
         root, secret = on.stack.places.repositories, on.stack.webhook_secret
         feeder = Feeder(on.person, ingresses, root, secret=secret, seed=seed)
         due = await begin(on, feeder)
-        feeding = asyncio.create_task(feeder.feed(plan, on.bus, seconds=SECONDS))
-        replaced = await asyncio.to_thread(_replace_all, on.stack, python)
-        await feeding
+        replaced = await _replace_all(on.stack, python, feeder, pushes.plan(seed, builds=BUILDS, seconds=APART))
         verdict, observed = await settle(on, feeder.sent, due)
     print(report(seed, verdict, observed, feeder, replaced, seconds=time.monotonic() - began))
     return verdict.clean
 
 
-def _replace_all(stack: Stack, python: Path) -> Counter[str]:
-    """Replace every process by that of the other commit, then each by its own again."""
+async def _replace_all(stack: Stack, python: Path, feeder: Feeder, plan: pushes.Plan) -> Counter[str]:
+    """Replace every process by that of the other commit, then each by its own again; pushes come all the time."""
     replaced: Counter[str] = Counter()
-    for build, name in ((python, "replaced by the other commit"), (None, "replaced by this commit")):
-        for service in ("builder-host", *SERVICES):
-            for replica in range(1 if service == "builder-host" else REPLICAS):
-                began = time.monotonic()
-                stack.restart(service, replica, python=build)
-                replaced[name] += 1
-                print(f"{service}-{replica} {name} within {time.monotonic() - began:.1f} s", flush=True)
+    steps = [(*each, build) for build in (python, None) for each in _processes()]
+    async with asyncio.TaskGroup() as pushing:
+        for number, (service, replica, build) in enumerate(steps):
+            for push in plan.pushes[number :: len(steps)]:
+                pushing.create_task(feeder.push(push))
+            began = time.monotonic()
+            await asyncio.to_thread(stack.restart, service, replica, python=build)
+            what = "replaced by the other commit" if build else "replaced by this commit again"
+            replaced[what] += 1
+            print(f"{service}-{replica} {what} within {time.monotonic() - began:.1f} s", flush=True)
     return replaced
+
+
+def _processes() -> list[tuple[str, int]]:
+    return [("builder-host", 0), *((service, replica) for service in SERVICES for replica in range(REPLICAS))]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import http.client
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,3 +90,26 @@ def test_a_service_that_cannot_start_is_named_with_its_log(data: Path) -> None:
 def test_a_long_path_of_the_data_does_not_lengthen_the_socket(data: Path) -> None:
     with Stack(data / ("long" * 30), Options(replicas={"*": 0})) as stack:
         assert len(stack.addresses()["builder-host"]) <= 107
+
+
+async def test_a_cluster_of_nats_servers_may_lose_one(data: Path) -> None:
+    with Stack(data, Options(replicas=ONLY_INGRESS, nats_servers=3)) as stack:
+        assert len(stack.pids("nats")) == 3
+
+        stack.stop_one("nats", 1)
+
+        await eventually(lambda: status(stack.url("webhook-ingress"), "/readiness") == 200, within=60)
+
+
+def test_another_program_can_stand_in_for_a_service(data: Path) -> None:
+    instead = [sys.executable, "-c", "raise SystemExit('in its place')"]
+    with pytest.raises(StackError, match=r"ends again and again[\s\S]*in its place"):
+        Stack(data, Options(replicas=ONLY_INGRESS, commands={"webhook-ingress": instead})).start()
+
+
+def test_settings_can_be_those_of_one_replica(data: Path) -> None:
+    broken = Options(
+        replicas=ONLY_INGRESS | {"webhook-ingress": 2}, settings={"webhook-ingress-1": {"ESTAFETTE_PORT": "no-port"}}
+    )
+    with pytest.raises(StackError, match="webhook-ingress-1 ends again and again"):
+        Stack(data, broken).start()
