@@ -5,7 +5,7 @@ PYTHON = uv run --no-sync
 LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz hostile hostile-quick check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ import structlog
 import uvloop
 from aiohttp import web
 from aiohttp.hdrs import METH_ALL
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -113,6 +115,7 @@ async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
 def run(app: web.Application, *, name: str, settings: ServiceSettings) -> None:
     """Run until SIGTERM or SIGINT, then drain and return."""
     telemetry.configure(service=name, log_level=settings.log_level, otlp_endpoint=settings.otlp_endpoint)
+    logging.getLogger("aiohttp.server").addFilter(_is_about_http)
     log.info("starting", host=settings.host, port=settings.port)
     web.run_app(
         app,
@@ -124,6 +127,11 @@ def run(app: web.Application, *, name: str, settings: ServiceSettings) -> None:
         loop=uvloop.new_event_loop(),
     )
     log.info("stopped")
+
+
+def _is_about_http(record: logging.LogRecord) -> bool:
+    """Return whether to log what aiohttp says. What is no HTTP is refused, and anybody can send thousands of it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 class _Probes:

@@ -166,6 +166,11 @@ REFUSALS: list[tuple[str, int, str, bytes, dict[str, str | None]]] = [
     ("invalid json", 400, "push payload", b'{"a": SECRETPAYLOAD', {}),
     ("invalid json, other kind", 400, "JSON object", b'{"a": SECRETPAYLOAD', {"X_GitHub_Event": "issues"}),
     ("not a push", 400, "ref", b'{"a": "SECRETPAYLOAD"}', {}),
+    ("nested too deeply", 400, "nested too deeply", b'{"SECRETPAYLOAD":' * 5000, {"X_GitHub_Event": "issues"}),
+    ("a push nested too deeply", 400, "not a push payload", b'{"SECRETPAYLOAD":' * 5000, {}),
+    ("not UTF-8", 400, "UTF-8", b'{"SECRETPAYLOAD": "\xff"}', {"X_GitHub_Event": "issues"}),
+    ("a push that is not UTF-8", 400, "UTF-8", b'\xff{"ref": "SECRETPAYLOAD"}', {}),
+    ("not in the coding that it names", 400, "read to its end", b"SECRETPAYLOAD", {"Content_Encoding": "gzip"}),
     ("no delivery", 400, "X-GitHub-Delivery", b'{"a": "SECRETPAYLOAD"}', {"X_GitHub_Delivery": None}),
     (
         "a form",

@@ -83,6 +83,8 @@ async def _verified(request: web.Request, secret: bytes) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         reason = "the body is larger than this server accepts"
         raise RefusedError(reason, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
+    except (web.RequestPayloadError, ConnectionError):  # not in the encoding that its headers name, or cut off
+        raise RefusedError("the body could not be read to its end", status=HTTPStatus.BAD_REQUEST) from None
     signature, old_signature = (request.headers.get(name) for name in ("X-Hub-Signature-256", "X-Hub-Signature"))
     check(body, signature=signature, old_signature=old_signature, secret=secret)
     if request.content_type != "application/json":
@@ -101,14 +103,18 @@ def _name(request: web.Request, header: str) -> str:
 def _check(kind: str, body: bytes) -> None:
     """Return if a verified body is what GitHub sends for the kind, as far as we know it; else RefusedError."""
     try:
+        str(body, "utf-8")  # msgspec passes over what nobody asks for, and a reader of the event would stumble there
         if kind == "push":
             read(body)
         else:
             _JSON_OBJECT.decode(body)
     except NotAPushError as error:
         raise RefusedError(str(error), status=HTTPStatus.BAD_REQUEST) from None
-    except msgspec.MsgspecError:
-        raise RefusedError("the body is not a JSON object", status=HTTPStatus.BAD_REQUEST) from None
+    except UnicodeDecodeError:
+        raise RefusedError("the body is not UTF-8", status=HTTPStatus.BAD_REQUEST) from None
+    except (msgspec.MsgspecError, RecursionError):
+        reason = "the body is not a JSON object, or nested too deeply"
+        raise RefusedError(reason, status=HTTPStatus.BAD_REQUEST) from None
 
 
 def _refusal(error: RefusedError) -> web.Response:

@@ -11,6 +11,10 @@ MOST_COMMITS = 20
 """Newest commits of a push that are kept; a push may carry thousands."""
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a payload: the last for one that is nested too deeply."""
+
+
 class NotAPushError(ValueError):
     """The payload is not what GitHub documents for `push`."""
 
@@ -71,7 +75,7 @@ def read(payload: bytes) -> Push:
     """Return GitHub's push; NotAPushError names the field that is missing or of the wrong type."""
     try:
         push = _PUSH.decode(payload)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise NotAPushError(f"not a push payload: {error}") from None
     if not (push.owner and push.repository.name and push.after):
         raise NotAPushError("not a push payload: owner, repository name or revision is empty")
@@ -83,7 +87,7 @@ def translate(payload: bytes) -> Encoded:
     push = read(payload)
     try:
         commits = [_COMMIT.decode(commit) for commit in push.commits[-MOST_COMMITS:]]
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise NotAPushError(f"not a push payload: a commit of it: {error}") from None
     pushed = {
         "repository": {"source": SOURCE, "owner": push.owner, "name": push.repository.name},
