@@ -18,6 +18,9 @@ PATH = "/api/integrations/github/events"
 BODY_LIMIT = 2 * 1024 * 1024
 """Bytes that the service under attack accepts."""
 
+BOMB = gzip.compress(b" " * 20_000_000)
+"""20 MB in 20 KB."""
+
 Sample = tuple[str, Any]
 """The name of an event of GitHub's and a payload of it."""
 
@@ -187,8 +190,8 @@ def _encoded(draft: _Draft, random: Random, secret: bytes, payload: Any) -> Atta
             draft.header(
                 b"Content-Encoding", random.choice((b"br", b"zstd", b"gzip", b"x", b"gzip, gzip", b"identity"))
             )
-        case 4:  # a bomb: 20 MB in 20 KB
-            draft.body = gzip.compress(b" " * 20_000_000)
+        case 4:
+            draft.body = BOMB
             _sign(draft, secret)
             draft.header(b"Content-Encoding", b"gzip")
         case 5:
