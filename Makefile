@@ -47,7 +47,7 @@ proof-upgrade: ## replace every process under load by the commit before and back
 test-compose: ## build the images, bring docker-compose.yml up, push, take it down (skipped without Docker)
 	$(PYTHON) pytest tests/compose
 
-test-kubernetes: ## jobs, cleaner and namespaces on the cluster that KUBECONFIG names (without one, what needs it is skipped)
+test-kubernetes: ## jobs, cleaner, namespaces and the Helm chart on the cluster that KUBECONFIG names (without one, what needs it is skipped)
 	$(PYTHON) pytest tests/kubernetes
 
 fuzz: ## read manifests made by a fuzzer for a minute
