@@ -70,7 +70,7 @@ stages:
     image: busybox:latest
     commands:
     - echo "build {number} begins"
-    - until git ls-remote --exit-code {self._url} refs/heads/go >/dev/null; do sleep 3; done
+    - until git ls-remote --exit-code {self._url} refs/heads/go >/dev/null; do sleep 10; done
     - echo "build {number} goes on"
 """
         revision = self.repository.commit({".estafette.yaml": manifest})
@@ -146,7 +146,7 @@ async def test_an_upgrade_loses_none_of_the_builds_that_run_and_nothing_stays_bu
             *(f"PersistentVolumeClaim data-{RELEASE}-{name}-0" for name in ("db", "queue")),
         }
 
-    await eventually(left, within=120)
+    await eventually(left, within=300)
     assert (await place.core.read_namespace(place.jobs_namespace)).status.phase == "Active"
 
 
