@@ -212,7 +212,7 @@ class Host:
     def _again(self, folder: Folder) -> None:
         attempt = folder.attempt() + 1
         folder.end_group()
-        obstacle = why_not_repeated(folder.plan())
+        obstacle = _why_not_again(folder)
         if obstacle or attempt > self._attempts:
             reason = obstacle or "it died too often"
             log.error("builder died; not started again", job=folder.name, attempts=attempt - 1, reason=reason)
@@ -278,6 +278,16 @@ class Host:
         if client is not None:
             client.connection.settimeout(PATIENCE)
             client.connection.sendall(_encoded(Reply()))
+
+
+def _why_not_again(folder: Folder) -> str:
+    """Return why a job is not begun again although it has attempts left; empty when it is."""
+    if not folder.attempt():
+        return ""
+    try:
+        return why_not_repeated(folder.plan())
+    except ValueError:  # a plan of another version: its attempts fail, and are few
+        return ""
 
 
 def _encoded(reply: Reply) -> bytes:

@@ -78,11 +78,13 @@ class Jobs:
 
     def remove(self, folder: "Folder") -> None:
         """Forget a job: at once, though it may take long. What a rebuild could go on in is kept for a while."""
-        if folder.is_worth_keeping():
-            folder.strip()
-            folder.put_on(self._shelf)
-        folder.remove()
-        self._shelf.tidy()
+        try:
+            if folder.is_worth_keeping():
+                folder.strip()
+                folder.put_on(self._shelf)
+        finally:
+            folder.remove()
+            self._shelf.tidy()
 
     def all(self) -> list["Folder"]:
         """Return the folders of all jobs."""
