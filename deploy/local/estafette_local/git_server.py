@@ -1,7 +1,8 @@
 """A git server over HTTP, as forges have: git's own `upload-pack` for each request, with filters."""
 
 import asyncio
-from asyncio.subprocess import PIPE
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,18 +22,10 @@ async def git_server(root: Path, *, filters: bool = True) -> AsyncIterator[str]:
         repository = root / request.match_info["path"]
         if not repository.is_dir():
             return web.Response(status=404)
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            *(FILTERS if filters else ()),
-            "upload-pack",
-            "--stateless-rpc",
-            *arguments,
-            str(repository),
-            env={"GIT_PROTOCOL": request.headers.get("Git-Protocol", ""), "PATH": "/usr/bin:/bin"},
-            stdin=PIPE,
-            stdout=PIPE,
-        )
-        output, _ = await process.communicate(await request.read())
+        allowed = FILTERS if filters else ()
+        command = ["git", *allowed, "upload-pack", "--stateless-rpc", *arguments, str(repository)]
+        protocol = request.headers.get("Git-Protocol", "")
+        output = await asyncio.to_thread(_output, command, await request.read(), protocol)
         return web.Response(body=begin + output, content_type=f"application/x-git-upload-pack-{kind}")
 
     async def refs(request: web.Request) -> web.Response:
@@ -49,3 +42,8 @@ async def git_server(root: Path, *, filters: bool = True) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         await runner.cleanup()
+
+
+def _output(command: list[str], given: bytes, protocol: str) -> bytes:
+    environment = {"GIT_PROTOCOL": protocol, "PATH": os.defpath}
+    return subprocess.run(command, input=given, env=environment, stdout=subprocess.PIPE, check=False).stdout

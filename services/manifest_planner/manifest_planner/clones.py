@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import os
-from asyncio.subprocess import PIPE
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.subjects import token as safe_name
@@ -108,22 +109,23 @@ async def _git(
 ) -> bytes | None:
     """Return what git prints; nothing when it fails and may; else TemporaryError."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            "git", *arguments, cwd=where, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
+        process = _started(arguments, where, environment)
     except FileNotFoundError as error:  # the clone was removed meanwhile, or there is no git
         raise TemporaryError(f"git {arguments[0]}: {error}") from error
     try:
-        async with asyncio.timeout(ANSWERS_WITHIN):
-            output, errors = await process.communicate(given.encode())
-    except (TimeoutError, asyncio.CancelledError) as error:
-        process.kill()
-        if isinstance(error, TimeoutError):
-            raise TemporaryError(f"git {arguments[0]} took longer than {ANSWERS_WITHIN} s") from None
-        raise
+        output, errors = await asyncio.to_thread(process.communicate, given.encode(), ANSWERS_WITHIN)
+    except subprocess.TimeoutExpired:
+        raise TemporaryError(f"git {arguments[0]} took longer than {ANSWERS_WITHIN} s") from None
+    finally:
+        process.kill()  # nothing happens to one that has ended
     if process.returncode == 0:
         return output
     if may_fail:
         return None
     reason = errors.decode(errors="replace").strip().splitlines()
     raise TemporaryError(f"git {arguments[0]}: {reason[-1] if reason else process.returncode}")
+
+
+def _started(arguments: list[str], where: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Start git. uvloop's way to do so copies all of this process first."""
+    return subprocess.Popen(["git", *arguments], cwd=where, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE)
