@@ -140,13 +140,14 @@ async def test_an_upgrade_loses_none_of_the_builds_that_run_and_nothing_stays_bu
         daemon.terminate()
         daemon.wait()
 
-    async def left() -> bool:
-        return await place.left() == {
+    async def only_what_shall_stay() -> bool:
+        assert await place.left() == {
             *(f"Secret {RELEASE}-{name}" for name in ("api", "webhook-ingress", "queue", "db")),
             *(f"PersistentVolumeClaim data-{RELEASE}-{name}-0" for name in ("db", "queue")),
         }
+        return True
 
-    await eventually(left, within=300)
+    await eventually(only_what_shall_stay, within=300)
     assert (await place.core.read_namespace(place.jobs_namespace)).status.phase == "Active"
 
 
