@@ -90,6 +90,7 @@ async def host(folder: Path, nats_server: NatsServer) -> AsyncIterator[Host]:
     await process.wait()
 
 
+@pytest.mark.timeout(300)
 async def test_ten_kinds_of_inconsistency_are_found_within_a_minute_and_nothing_else_is_touched(
     planting: Planting, host: Host, nats_server: NatsServer, database_url: str, folder: Path
 ) -> None:
@@ -188,6 +189,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         await cluster.core.delete_namespace(cluster.namespace)
 
 
+@pytest.mark.timeout(300)
 async def test_what_is_wrong_in_a_cluster_is_found_within_a_minute_and_nothing_else_is_touched(
     planting: Planting, cluster: Cluster, nats_server: NatsServer, database_url: str, folder: Path
 ) -> None:

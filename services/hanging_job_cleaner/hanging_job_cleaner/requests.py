@@ -1,12 +1,11 @@
 """What the bus knows of requests and jobs."""
 
-import msgspec
 import structlog
 from estafette_common.bus import identity
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.commands import Rebuild, StartBot, StartBuild, StartRelease
 from estafette_common.bus.messages.events import GitPushed
-from estafette_common.bus.messages.jobs import JobFailedToStart, JobFinished, JobGone, JobRequested
+from estafette_common.bus.messages.jobs import JobFailedToStart, JobFinished, JobGone, JobLost, JobRequested
 from estafette_common.bus.messages.message import Message
 from estafette_common.bus.messages.triggers import Fire
 from estafette_common.bus.subjects import fill, pattern, stream_of
@@ -35,16 +34,9 @@ ENDS: dict[type[Message], str] = {
     JobFinished: "planner-job-finished",
     JobFailedToStart: "planner-job-failed-to-start",
     JobGone: "planner-job-gone",
+    JobLost: "planner-job-lost",
 }
-"""What is told of a job when it ended, and the consumer by which the planner takes it."""
-
-
-class _Plan(msgspec.Struct):
-    timeout: float | None = None
-
-
-class _Requested(msgspec.Struct):
-    plan: _Plan | None = None
+"""What is told of a job when it ended, and the consumer by which the planner takes it; a loss may not be the end."""
 
 
 class Requests:
@@ -52,7 +44,7 @@ class Requests:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._timeouts: dict[str, float] = {}
+        self._timeouts: dict[str, float | None] = {}
 
     async def are_waiting(self) -> bool:
         """Return whether something that leads to a job waits for the planner or the dispatcher.
@@ -90,24 +82,22 @@ class Requests:
 
     async def timeouts(self, job_ids: list[tuple[Kind, str]]) -> dict[str, float]:
         """Return the seconds that each of these jobs may run, where its request says so; each request is read once."""
-        for kind, job_id in job_ids:
-            if job_id not in self._timeouts and (timeout := await self._timeout(kind, job_id)) is not None:
-                self._timeouts[job_id] = timeout
-        asked = {job_id for _, job_id in job_ids}
-        self._timeouts = {job_id: timeout for job_id, timeout in self._timeouts.items() if job_id in asked}
-        return self._timeouts
+        known = self._timeouts
+        self._timeouts = {
+            job_id: known[job_id] if job_id in known else await self._timeout(kind, job_id) for kind, job_id in job_ids
+        }
+        return {job_id: timeout for job_id, timeout in self._timeouts.items() if timeout is not None}
 
     async def _timeout(self, kind: Kind, job_id: str) -> float | None:
         subject = fill(JobRequested.SUBJECT, kind=kind, job_id=job_id)
         try:
             message = await self._bus.jetstream.get_last_msg(stream_of(subject), subject)
-            plan = msgspec.json.decode(message.data or b"", type=_Requested).plan
+            return JobRequested.decode(message.data or b"", message.headers or {}).plan.timeout
         except NotFoundError:
             return None
-        except msgspec.DecodeError as error:
-            log.warning("request cannot be read", kind=kind, job=job_id, error=str(error))
+        except ValueError:
+            log.warning("request cannot be read", kind=kind, job=job_id)
             return None
-        return plan.timeout if plan else None
 
     async def _is_handled(self, end: type[Message], message: RawStreamMsg) -> bool:
         """Return whether the planner acknowledged, or gave up, an end."""
@@ -130,4 +120,7 @@ class Requests:
 def _end(message: RawStreamMsg) -> type[Message] | None:
     """Return the class of an end that was told, or nothing for what is none."""
     last = (message.subject or "").rpartition(".")[2]
-    return next((end for end in ENDS if pattern(end.SUBJECT).rpartition(".")[2] == last), None)
+    end = next((end for end in ENDS if pattern(end.SUBJECT).rpartition(".")[2] == last), None)
+    if end is JobLost and JobLost.decode(message.data or b"", message.headers or {}).again:
+        return None
+    return end
