@@ -20,11 +20,8 @@ from tests.proof.schedule import Fault, Kind
 MOST_AHEAD = 5
 """Minutes that the clock of the cron-senders jumps."""
 
-ROOM = 128 * 1024
-"""Bytes that are left in a stream that is to be full, before it is filled."""
-
-MOST_FILLERS = 32
-"""Messages of each size that are enough to fill that."""
+ROOM = 64
+"""Messages for which there is room in a stream that is to be full, before it is filled."""
 
 FINDS_A_BUILDER_WITHIN = 15.0
 """Seconds; a builder is hit while it has a stage that runs."""
@@ -133,42 +130,37 @@ class Injector:
         return f"{fault.target}-{fault.replica} for {fault.lasts:g} s"
 
     async def _fill(self, fault: Fault) -> str:
-        """Let a stream have little room, and publish into it until it has none; then put both back."""
-        [(first, stream)] = [(token, each) for token, each in STREAMS.items() if each.name == fault.target]
+        """Let a stream have room for few messages, and publish into it until it has none; then put both back."""
+        [first] = [token for token, each in STREAMS.items() if each.name == fault.target]
         filler = f"{first}.filler"
-        await self._limit(stream.name, ROOM)
+        await self._limit(fault.target, ROOM)
         try:
             count = await self._publish_until_full(filler)
             await asyncio.sleep(fault.lasts)
         finally:
-            await self._limit(stream.name, None)
-            await self._until_taken(lambda: self._bus.jetstream().purge_stream(stream.name, subject=filler))
+            await self._limit(fault.target, None)
+            await self._until_taken(lambda: self._bus.jetstream().purge_stream(fault.target, subject=filler))
         return f"{fault.target}, with {count} messages of ours, for {fault.lasts:g} s"
 
     async def _publish_until_full(self, subject: str) -> int:
-        """Publish smaller and smaller messages until none is taken; returns how many were.
-
-        Not for ever: a service that starts puts the limit back.
-        """
+        """Publish messages until none is taken; returns how many were."""
         count = 0
-        for size in (ROOM // 16, ROOM // 256, 1):
-            with suppress(nats.errors.Error, TimeoutError):
-                for _ in range(MOST_FILLERS):
-                    await self._bus.jetstream().publish(subject, b"x" * size)
-                    count += 1
+        with suppress(nats.errors.Error, TimeoutError):
+            while count < ROOM:
+                await self._bus.jetstream().publish(subject, b"")
+                count += 1
         return count
 
-    async def _limit(self, name: str, room: int | None) -> None:
-        """Let a stream hold that many bytes more than it has, or what it holds by our topology.
+    async def _limit(self, stream: str, room: int | None) -> None:
+        """Let a stream hold so many messages more than it has, or any number.
 
-        Never fewer than it has: NATS would drop the oldest, although the stream is to refuse the newest.
+        Messages are limited, not bytes: at that limit NATS drops the oldest now and then, see docs/proof.md.
         """
-        [most] = [stream.max_bytes for stream in STREAMS.values() if stream.name == name]
 
         async def update() -> None:
-            info = await self._bus.jetstream().stream_info(name)
-            limit = most if room is None else info.state.bytes + room
-            await self._bus.jetstream().update_stream(info.config.evolve(max_bytes=limit))
+            info = await self._bus.jetstream().stream_info(stream)
+            limit = -1 if room is None else info.state.messages + room
+            await self._bus.jetstream().update_stream(info.config.evolve(max_msgs=limit))
 
         await self._until_taken(update)
 
