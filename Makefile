@@ -5,7 +5,7 @@ PYTHON = uv run --no-sync
 LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz hostile hostile-quick check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz hostile hostile-quick check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch bench-peers images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -86,6 +86,9 @@ bench-planner: ## matching events with triggers of 100 and of 10,000 pipelines, 
 
 bench-dispatch: ## 1,000 jobs requested at once on the cluster that KUBECONFIG names: time, calls, memory
 	$(PYTHON) python -P bench/dispatch.py
+
+bench-peers: ## hooks and builds beside Buildbot and Debian's webhook, which it installs or asks for
+	$(PYTHON) python bench/peers.py
 
 images: ## build the image of every service
 	docker compose build

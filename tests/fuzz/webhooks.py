@@ -225,7 +225,7 @@ async def run(folder: Path, server: NatsServer, wanted: Sequence[int], seed: int
             async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readiness") as answer:
                 return answer.status == 200
 
-        await eventually(ready, within=30)
+        await eventually(ready, within=120)
         lingering = [await asyncio.open_connection("127.0.0.1", port) for _ in range(LINGERING)]
         for _, writer in lingering:
             writer.write(b"POST /api/integrations/github/events HTTP/1.1\r\nContent-Le")
