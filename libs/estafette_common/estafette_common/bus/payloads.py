@@ -50,5 +50,7 @@ class Payloads:
         try:
             return await jetstream.object_store(BUCKET)
         except nats.js.errors.NotFoundError:
-            lifetime = STREAMS["event"].max_age
-            return await jetstream.create_object_store(BUCKET, config=ObjectStoreConfig(ttl=lifetime))
+            events = STREAMS["event"]
+            copies = (await jetstream.stream_info(events.name)).config.num_replicas
+            config = ObjectStoreConfig(ttl=events.max_age, replicas=copies or 1)
+            return await jetstream.create_object_store(BUCKET, config=config)
