@@ -112,3 +112,14 @@ def test_every_setting_is_one_that_the_service_knows(render: Render, values: str
         names = {name for name in rendered.environment(deployment) if name.startswith("ESTAFETTE_")}
         table = known[SERVICES.get(part, part)]
         assert {name for name in names if f"`{name}`" not in table} == set(), part
+
+
+@pytest.mark.parametrize(("values", "walled"), [("", True), ("jobs: {hostNetwork: true}", False)])
+def test_nats_lets_in_services_and_jobs_alone_unless_jobs_come_from_the_node(
+    render: Render, values: str, walled: bool
+) -> None:
+    policy = render(values).one("NetworkPolicy", "estafette-ci-queue")
+    [door] = [each for each in policy["spec"]["ingress"] if each["ports"] == [{"port": "client"}]]
+    assert ("from" in door) == walled
+    if walled:
+        assert {"namespaceSelector": {"matchLabels": {"estafette.io/jobs-of": "ci"}}} in door["from"]
