@@ -91,6 +91,7 @@ def stack_options(cluster: Cluster, git_url: str) -> Options:
         "ESTAFETTE_IMAGE_PATIENCE": "8",
         "ESTAFETTE_SCHEDULING_PATIENCE": "8",
         "ESTAFETTE_CANCEL_GRACE": "5",
+        "ESTAFETTE_RUN_NAMESPACES": "true",
     }
     return Options(
         replicas={"builder-host": 0},

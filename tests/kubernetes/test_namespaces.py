@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,13 +10,41 @@ from uuid import uuid4
 import pytest
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.plan import RunNamespace
-from estafette_common.jobs.runtimes import JobRefusedError, JobSpec
+from estafette_common.jobs.runtimes import JobSpec
 from estafette_common.jobs.runtimes.namespaces import OWNER, RunNamespaces, names, owner
+from estafette_local.people import Delivery, GitRepository, Person
+from estafette_local.waiting import eventually
 from kubernetes_asyncio import client, config
 
 from tests.kubernetes.planting import plan
 
 pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster to test against")
+
+MANIFEST = """\
+runNamespace:
+  ephemeral: true
+  disposal: {ttl: 1h}
+stages:
+  use:
+    image: busybox:latest
+    commands:
+    - python3 write.py
+"""
+
+WRITE = """\
+import json, os, ssl, urllib.request
+
+config = json.load(open(os.environ["KUBECONFIG"]))
+server, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
+namespace = os.environ["ESTAFETTE_RUN_NAMESPACE"]
+data = {"namespace": namespace, "labels": open("/job-context/labels").read()}
+request = urllib.request.Request(
+    f"{server}/api/v1/namespaces/{namespace}/configmaps",
+    json.dumps({"metadata": {"name": "written"}, "data": data}).encode(),
+    {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+)
+print(urllib.request.urlopen(request, context=ssl._create_unverified_context()).status)
+"""
 
 
 @pytest.fixture
@@ -112,15 +140,6 @@ async def test_a_run_may_work_in_its_namespace_and_nowhere_else(namespaces: RunN
     assert refused == [403, 403, 403]
 
 
-async def test_where_it_is_not_allowed_a_job_that_asks_for_one_is_refused(home: str) -> None:
-    closed = RunNamespaces(home=home, allowed=False, role="edit")
-
-    with pytest.raises(JobRefusedError, match="ESTAFETTE_RUN_NAMESPACES"):
-        await closed.prepare(job())
-
-    await closed.close()
-
-
 async def test_a_job_that_asks_for_none_is_as_it_was(namespaces: RunNamespaces) -> None:
     asks = job()
     build = replace(asks, plan=asks.plan.model_copy(update={"run_namespace": None}))
@@ -128,22 +147,27 @@ async def test_a_job_that_asks_for_none_is_as_it_was(namespaces: RunNamespaces) 
     assert await namespaces.prepare(build) == (build, {})
 
 
-@pytest.mark.parametrize(
-    ("version", "branch", "begins"),
-    [
-        ("1.0.7", "main", "run-1-0-7-main-"),
-        ("1.0.7-Feature", "Feature/Ünicode_x", "run-1-0-7-feature-feature--nicode-x-"),
-        ("1.0.7", "b" * 300, "run-1-0-7-" + "b" * 44 + "-"),
-        ("1", "-", "run-1-"),
-    ],
-)
-def test_names_are_dns_labels_that_say_what_runs(version: str, branch: str, begins: str) -> None:
-    build = job().plan
-    planned = build.model_copy(
-        update={"branch": branch, "version": build.version.model_copy(update={"version": version})}
-    )
+async def test_the_stages_of_a_build_work_in_its_namespace_which_comes_to_rest_with_it(
+    person: Person, repository: GitRepository, push: Callable[..., tuple[str, Delivery]], core: Any
+) -> None:
+    _, delivery = push({".estafette.yaml": MANIFEST, "write.py": WRITE})
+    assert await person.deliver(delivery) == 200
+    build = await eventually(lambda: _ended(person, repository), within=100)
 
-    found = list(names(planned))
+    selector = f"estafette.io/job-id={build['id']}"
+    [namespace] = (await core.list_namespace(label_selector=selector)).items
+    assert build["buildStatus"] == "succeeded"
+    written = (await core.read_namespaced_config_map("written", namespace.metadata.name)).data
+    assert written["namespace"] == namespace.metadata.name
+    assert f'estafette.io/job-id="{build["id"]}"' in written["labels"]
+    await eventually(lambda: _rests(core, namespace.metadata.name), within=60)
+    await core.delete_namespace(namespace.metadata.name)
 
-    assert all(name.startswith(begins) and len(name) == len(begins) + 8 <= 63 for name in found)
-    assert len(set(found)) == len(found)
+
+async def _ended(person: Person, repository: GitRepository) -> dict[str, Any] | None:
+    builds = await person.builds(repository)
+    return next((build for build in builds if build["buildStatus"] in {"succeeded", "failed", "canceled"}), None)
+
+
+async def _rests(core: Any, namespace: str) -> bool:
+    return "estafette.io/scaled-down-at" in (await core.read_namespace(namespace)).metadata.annotations
