@@ -134,7 +134,7 @@ class Buildbot:
     async def ended(self) -> int:
         url = f"{self.url}/api/v2/builds?complete=true&field=buildid"
         async with self.session.get(url) as answer:
-            return len((await answer.json())["builds"])
+            return len((await answer.json(content_type=None))["builds"])
 
 
 @dataclass
@@ -276,7 +276,7 @@ async def peers(folder: Path, addresses: dict[str, str]) -> AsyncIterator[dict[s
 
         async def worker_is_there() -> bool:
             async with session.get(f"{addresses['buildbot']}/api/v2/workers/1") as answer:
-                return bool((await answer.json())["workers"][0]["connected_to"])
+                return bool((await answer.json(content_type=None))["workers"][0]["connected_to"])
 
         await eventually(worker_is_there, within=120)
         yield found

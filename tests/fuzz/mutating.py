@@ -31,7 +31,7 @@ def document(value: Any, random: Random) -> Any:
 def _change(document: Any, random: Random) -> Any:
     places = list(_places(document))
     if not places:
-        return random.choice(STRANGE)
+        return copy.deepcopy(random.choice(STRANGE))
     parent, key = random.choice(places)
     match random.randrange(5):
         case 0:
@@ -44,7 +44,7 @@ def _change(document: Any, random: Random) -> Any:
         case 3:
             parent[key] = [parent[key]] * random.choice((1, 2, 500))
         case _:
-            parent[key] = random.choice(STRANGE)
+            parent[key] = copy.deepcopy(random.choice(STRANGE))
     return document
 
 
