@@ -22,9 +22,9 @@ pytestmark = pytest.mark.timeout(1500)
 BUILDS = 20
 
 SMALL: Values = {
-    "defaults": {"deployment": {"resources": {"requests": {"cpu": "5m", "memory": "64Mi"}}}},
+    "defaults": {"deployment": {"resources": {"requests": {"cpu": "40m", "memory": "64Mi"}}}},
     "jobs": {
-        "resources": {"requests": {"cpu": "5m", "memory": "48Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        "resources": {"requests": {"cpu": "20m", "memory": "48Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         "stageRuntime": "process",
     },
 }
