@@ -16,7 +16,7 @@ from pathlib import Path
 
 from estafette_common.bus import accounts
 
-STARTS_WITHIN = 30.0
+STARTS_WITHIN = 60.0
 """Seconds a server may take until it answers."""
 
 

@@ -24,7 +24,7 @@ from estafette_local.servers import Membership, NatsServer, PostgresServer, Serv
 
 T = TypeVar("T")
 
-UP_WITHIN = 90.0
+UP_WITHIN = 180.0
 """Seconds until every service must be ready; a small machine starts a dozen Python processes at once."""
 
 GIVE_UP_AFTER = 3
