@@ -22,6 +22,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -44,6 +45,8 @@ SECRET = "bench"
 MANIFEST = "stages:\n  hello:\n    image: busybox:latest\n    commands:\n    - echo hello\n"
 AT_ONCE = 8
 SIZE = 25_000
+WARM_UP = 2
+"""Turns that do not count."""
 
 MASTER = """
 from buildbot.plugins import *
@@ -263,13 +266,13 @@ async def peers(folder: Path, addresses: dict[str, str]) -> AsyncIterator[dict[s
     """Start ours, and wait until all answer."""
     async with AsyncExitStack() as scene:
         session = await scene.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        forge = await scene.enter_async_context(FakeForge(folder / "repositories"))
+        forge = await scene.enter_async_context(FakeForge(folder / "stack" / "repositories"))
         options = Options(github_api_url=forge.url, github_token="bench", manifest_source="github")
         stack = Stack(folder / "stack", options)
         await asyncio.to_thread(stack.start)
         scene.push_async_callback(asyncio.to_thread, stack.stop)
         found: dict[str, Peer] = {
-            "estafette": Estafette(session, stack, folder / "repositories"),
+            "estafette": Estafette(session, stack, folder / "stack" / "repositories"),
             "Buildbot": Buildbot(session, addresses["buildbot"]),
             "webhook": Webhook(session, addresses["webhook"]),
         }
@@ -282,31 +285,48 @@ async def peers(folder: Path, addresses: dict[str, str]) -> AsyncIterator[dict[s
         yield found
 
 
-async def measure(found: dict[str, Peer], count: int) -> dict[str, dict[str, float]]:
-    """Return what each peer takes, by the name of the measure; milliseconds, or times a second."""
-    results: dict[str, dict[str, float]] = {}
-    bodies = {name: _maker(peer, "other") for name, peer in found.items()}
-    responses: dict[str, list[float]] = {name: [] for name in found}
-    for turn in range(count + 3):
-        for name, peer in found.items():
-            body = bodies[name]()
-            took = await _seconds(peer.hook(body))
-            responses[name] += [took * 1000] if turn >= 3 else []
-    results["hook answered, p50 ms"] = {name: statistics.median(each) for name, each in responses.items()}
-    results[f"webhooks/s, {AT_ONCE} at once"] = {
-        name: await _rate(peer, bodies[name], 10 * count) for name, peer in found.items()
+HEADING = """\
+| | estafette | Buildbot | ours to Buildbot | webhook | ours to webhook |
+|---|---|---|---|---|---|"""
+
+Row = tuple[str, dict[str, float]]
+"""What was measured, and the figure of each peer; milliseconds, or times a second."""
+
+
+async def measure(found: dict[str, Peer], count: int) -> AsyncIterator[Row]:
+    """Yield each row as soon as it is measured."""
+    make = {name: _maker(peer, "other") for name, peer in found.items()}
+    hooks: dict[str, Callable[[], Awaitable[object]]] = {
+        name: partial(_make_and_hook, peer, make[name]) for name, peer in found.items()
     }
-    builders: dict[str, Any] = {name: peer for name, peer in found.items() if not isinstance(peer, Webhook)}
+    yield "hook answered, p50 ms", await _in_turns(hooks, count)
+    rates = {name: await _rate(peer, make[name], 10 * count) for name, peer in found.items()}
+    yield f"webhooks/s, {AT_ONCE} at once", rates
+    builders: dict[str, Builder] = {
+        name: peer for name, peer in found.items() if isinstance(peer, Estafette | Buildbot)
+    }
     lines: dict[str, list[float]] = {name: [] for name in builders}
-    for turn in range(count + 3):
+    for turn in range(count + WARM_UP):
         for name, builder in builders.items():
             took = await builder.to_first_line()
-            lines[name] += [took * 1000] if turn >= 3 else []
-    results["push to the step's first line, p50 ms"] = {name: statistics.median(each) for name, each in lines.items()}
-    results[f"builds/s, {2 * count} pushed {AT_ONCE} at once"] = {
-        name: await _builds(builder, 2 * count) for name, builder in builders.items()
-    }
-    return results
+            lines[name] += [took * 1000] if turn >= WARM_UP else []
+    yield "push to the step's first line, p50 ms", {name: statistics.median(each) for name, each in lines.items()}
+    builds = {name: await _builds(builder, 2 * count) for name, builder in builders.items()}
+    yield f"builds/s, {2 * count} pushed {AT_ONCE} at once", builds
+
+
+async def _in_turns(works: dict[str, Callable[[], Awaitable[object]]], count: int) -> dict[str, float]:
+    """Return the median milliseconds of each."""
+    took: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(count + WARM_UP):
+        for name, work in works.items():
+            seconds = await _seconds(work())
+            took[name] += [seconds * 1000] if turn >= WARM_UP else []
+    return {name: statistics.median(each) for name, each in took.items()}
+
+
+async def _make_and_hook(peer: Peer, make: Callable[[], bytes]) -> None:
+    await peer.hook(make())
 
 
 def _maker(peer: Peer, branch: str) -> Callable[[], bytes]:
@@ -347,19 +367,20 @@ async def _builds(builder: Any, count: int) -> float:
     return count / await _seconds(push_and_wait())
 
 
-def report(results: dict[str, dict[str, float]]) -> None:
-    """Print the table; ratios are ours to theirs, the better the smaller in ms and the larger in times a second."""
-    print("| | estafette | Buildbot | ours to Buildbot | webhook | ours to webhook |\n|---|---|---|---|---|---|")
-    for name, values in results.items():
-        ours = values["estafette"]
-        cells = [f"{ours:,.1f}"]
-        for peer in ("Buildbot", "webhook"):
-            cells += [f"{values[peer]:,.1f}", f"{ours / values[peer]:.2f}"] if peer in values else ["", ""]
-        print(f"| {name} | {' | '.join(cells)} |")
-    version = subprocess.run(["webhook", "-version"], capture_output=True, text=True, check=False).stdout.split()[-1]
-    print(
-        f"\nBuildbot {BUILDBOT}, webhook {version}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}."
-    )
+def row(measured: Row) -> str:
+    """Return a row; its ratios are ours to theirs: the better the smaller in ms, the larger in times a second."""
+    name, values = measured
+    ours = values["estafette"]
+    cells = [f"{ours:,.1f}"]
+    for peer in ("Buildbot", "webhook"):
+        cells += [f"{values[peer]:,.1f}", f"{ours / values[peer]:.2f}"] if peer in values else ["", ""]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def versions() -> str:
+    """Return what was measured, on what."""
+    webhook = subprocess.run(["webhook", "-version"], capture_output=True, text=True, check=False).stdout.split()[-1]
+    return f"Buildbot {BUILDBOT}, webhook {webhook}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f}."
 
 
 def main() -> None:
@@ -377,11 +398,14 @@ def main() -> None:
     try:
         with buildbot(folder) as url, running(*command, folder=folder, log=folder / "webhook.log"):
 
-            async def run() -> dict[str, dict[str, float]]:
+            async def run() -> None:
                 async with peers(folder, {"buildbot": url, "webhook": f"http://127.0.0.1:{port}"}) as found:
-                    return await measure(found, options.count)
+                    print(HEADING)
+                    async for measured in measure(found, options.count):
+                        print(row(measured), flush=True)
 
-            report(asyncio.run(run()))
+            asyncio.run(run())
+            print(f"\n{versions()}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
