@@ -159,12 +159,12 @@ async def installation(api: client.ApiClient, kubeconfig: str) -> AsyncIterator[
     namespace = f"estafette-chart-{secrets.token_hex(4)}"
     address = await _address(core)
     async with AsyncExitStack() as stack:
-        body: Any = {"metadata": {"name": namespace}}
-        await core.create_namespace(body)
-        stack.push_async_callback(_forget, core, namespace)
         values: Values = {}
         if not (await client.StorageV1Api(api).list_storage_class()).items:
             values = merged(values, await stack.enter_async_context(_volumes(core, namespace)))
+        body: Any = {"metadata": {"name": namespace}}
+        await core.create_namespace(body)
+        stack.push_async_callback(_forget, core, namespace)
         if urlsplit(configured := _server(kubeconfig)).hostname in ("127.0.0.1", "localhost"):
             port = await stack.enter_async_context(_passage(address, urlsplit(configured).port or 443))
             await _tell_pods(core, namespace, f"https://{address}:{port}")
