@@ -44,6 +44,15 @@ class Cluster:
         prepared, _ = await self._runs.prepare(JobSpec(plan=planned, key=bytes(32)))
         return prepared.plan.env["ESTAFETTE_RUN_NAMESPACE"]
 
+    async def foreign(self) -> str:
+        """Make a namespace like that of a build which there is not, of another installation."""
+        labels = {"createdBy": "estafette", "jobType": "build", "estafette.io/job-id": "7"}
+        labels |= {"estafette.io/jobs-namespace": f"{self.home}-other"}
+        annotations = {"estafette.io/disposal": "{}"}
+        body: Any = {"metadata": {"name": f"run-{self.home}", "labels": labels, "annotations": annotations}}
+        await self.core.create_namespace(body)
+        return f"run-{self.home}"
+
     async def fill(self, namespace: str) -> None:
         """Let something of each kind run in a namespace."""
         await self._apps.create_namespaced_deployment(namespace, _whole("deployment", replicas=1))
@@ -90,7 +99,8 @@ class Cluster:
 
     async def close(self) -> None:
         """Remove what is left."""
-        for each in (await self.core.list_namespace(label_selector=f"estafette.io/jobs-namespace={self.home}")).items:
+        selector = f"estafette.io/jobs-namespace in ({self.home}, {self.home}-other)"
+        for each in (await self.core.list_namespace(label_selector=selector)).items:
             await self.core.delete_namespace(each.metadata.name)
         await self._runs.close()
 
@@ -168,17 +178,14 @@ async def test_namespaces_are_removed_as_their_policies_say_and_others_stay(
         await cluster.allocate(await planting.row(Kind.BUILD, "failed", finished=60)),
         await cluster.allocate(str(uuid4().int >> 65)),  # there is no such build
     }
-    foreign: Any = {"metadata": {"name": f"run-{cluster.home}", "labels": {"createdBy": "estafette"}}}
-    await cluster.core.create_namespace(foreign)
+    foreign = await cluster.foreign()
 
     with cleaner(folder / "cleaner.log", **settings):
         await eventually(lambda: cluster.are_gone(removed), within=FOUND_WITHIN + 30)
 
-    stay = [running, kept, foreign["metadata"]["name"]]
-    assert [await cluster.is_there(name) for name in stay] == [True, True, True]
+    assert [await cluster.is_there(name) for name in (running, kept, foreign)] == [True, True, True]
     assert {event.name for event in await planting.events()} == removed
     assert {event.action for event in await planting.events()} == {Do.NAMESPACE_REMOVED}
-    await cluster.core.delete_namespace(foreign["metadata"]["name"])
 
 
 def _whole(app: str, **fields: Any) -> Any:
