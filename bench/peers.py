@@ -135,9 +135,8 @@ class Buildbot:
         raise ConnectionError("Buildbot ended the stream of events")
 
     async def ended(self) -> int:
-        url = f"{self.url}/api/v2/builds?complete=true&field=buildid"
-        async with self.session.get(url) as answer:
-            return len((await answer.json(content_type=None))["builds"])
+        async with self.session.get(f"{self.url}/api/v2/builds") as answer:
+            return sum(build["complete"] for build in (await answer.json(content_type=None))["builds"])
 
 
 @dataclass
