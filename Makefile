@@ -48,7 +48,7 @@ test-compose: ## build the images, bring docker-compose.yml up, push, take it do
 	$(PYTHON) pytest tests/compose
 
 test-kubernetes: ## jobs, cleaner, namespaces and the Helm chart on the cluster that KUBECONFIG names (without one, what needs it is skipped)
-	$(PYTHON) pytest tests/kubernetes
+	$(PYTHON) pytest tests/kubernetes libs/estafette_common/tests/runtimes
 
 fuzz: ## read manifests made by a fuzzer for a minute
 	$(PYTHON) --with 'atheris>=3.0,<3.1' python tests/fuzz/manifest.py -max_total_time=60 -print_final_stats=1
