@@ -31,7 +31,8 @@ class Decisions:
 SELECT = """
     SELECT d.*, COALESCE(b.version, r.version, bb.version) AS version, COALESCE(b.status, r.status, t.status) AS status,
         COALESCE(b.outcome, r.outcome, t.outcome) AS outcome,
-        COALESCE(b.reason, r.reason, t.reason, '') AS job_reason, COALESCE(b.waits_for, '') AS waits_for,
+        COALESCE(b.reason, r.reason, t.reason, '') AS job_reason,
+        COALESCE(b.waits_for, r.waits_for, t.waits_for, '') AS waits_for,
         COALESCE(r.target, t.bot, '') AS runs, COALESCE(r.action, '') AS action
     FROM decisions d
     LEFT JOIN builds b ON b.id = d.job_id AND d.job_kind = 'build'

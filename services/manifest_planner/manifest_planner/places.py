@@ -225,5 +225,5 @@ NEWEST_MANIFEST = """
     SELECT manifest FROM builds
     WHERE source = $1 AND owner = $2 AND name = $3 AND COALESCE(outcome, '') <> 'rejected'
         AND rebuild_of IS NULL
-    ORDER BY counter DESC LIMIT 1
+    ORDER BY counter DESC, inserted_at DESC, id DESC LIMIT 1
 """

@@ -25,7 +25,7 @@ KEYS: dict[type, dict[str, Key]] = {
         "builder": Key("where jobs run"),
         "labels": Key("free texts to find pipelines by; each becomes `ESTAFETTE_LABEL_<NAME>`", "none"),
         "version": Key("how builds are numbered", "`semver`"),
-        "concurrency": Key("what becomes of builds while others of their group are there", "the server's"),
+        "concurrency": Key("what becomes of jobs while others of their group are there", "the server's"),
         "runNamespace": Key("a Kubernetes namespace that each build has for itself", "none"),
         "env": Key("variables of every stage and service", "none"),
         "triggers": Key("what starts a build beside pushes to the repository", "none"),
@@ -55,7 +55,7 @@ KEYS: dict[type, dict[str, Key]] = {
     },
     model.Custom: {"labelTemplate": Key("a template for the whole version", "`{{revision}}`")},
     model.Concurrency: {
-        "group": Key("builds of one group exclude each other; `{{branch}}` stands for the branch", "`{{branch}}`"),
+        "group": Key("jobs of one group exclude each other; `{{branch}}` stands for the branch", "`{{branch}}`"),
         "policy": Key("`queue-all`, `queue-latest`, `cancel-superseded` or `parallel`", "the server's, `parallel`"),
     },
     model.RunNamespace: {
