@@ -22,6 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from estafette_common import telemetry
 from estafette_common.metrics import REQUEST_SECONDS, REQUESTS
 from estafette_common.settings import ServiceSettings
+from estafette_common.tasks import end
 
 log = structlog.get_logger()
 
@@ -45,10 +46,6 @@ class Part(Protocol):
         ...
 
 
-CANCEL_EVERY = 0.5
-"""Seconds after which a part that does not end is told to once more."""
-
-
 class Background(ABC):
     """A part that does something all the time: its `_run` goes on from `start` to `stop`."""
 
@@ -61,13 +58,10 @@ class Background(ABC):
 
     async def stop(self) -> None:
         """End, wherever it is."""
-        if not hasattr(self, "_running"):
-            return
-        while not self._running.done():
-            self._running.cancel()  # wait_for of Python 3.11 loses one that comes just when there is a result
-            await asyncio.wait([self._running], timeout=CANCEL_EVERY)
-        with suppress(asyncio.CancelledError):
-            await self._running
+        if hasattr(self, "_running"):
+            await end(self._running)
+            if not self._running.cancelled():
+                self._running.result()
 
     async def ready(self) -> bool:
         """Return whether it goes on."""

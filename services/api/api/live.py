@@ -11,6 +11,7 @@ from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.logs import LogChunk
 from estafette_common.bus.subjects import LOG, fill, stream_of
 from estafette_common.jobs.lifecycle import Kind
+from estafette_common.tasks import end
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
@@ -118,9 +119,7 @@ class LiveLogs:
             watched.viewers -= 1
             if not watched.viewers and self._watched.get(job_id) is watched:
                 del self._watched[job_id]
-                watched.following.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watched.following
+                await end(watched.following)
 
     async def _follow(self, job_id: str, watched: _Watched) -> None:
         while True:

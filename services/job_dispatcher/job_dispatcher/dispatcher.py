@@ -58,7 +58,5 @@ class Dispatcher:
 
     async def _is_settled(self, kind: str, job_id: str) -> bool:
         """Return whether the job needs no first attempt any more."""
-        if await self._history.is_only_requested(kind, job_id):
-            return False
         over = await self._history.is_over(kind, job_id) or await self._history.is_canceled(kind, job_id)
         return over or await self._history.last_loss(kind, job_id) is not None

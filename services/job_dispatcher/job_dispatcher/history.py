@@ -30,12 +30,6 @@ class History:
         """Return whether it was told that nothing of the job is left."""
         return await self._last(JobGone, kind, job_id) is not None
 
-    async def is_only_requested(self, kind: str, job_id: str) -> bool:
-        """Return whether nothing was told of the job but that it shall run."""
-        requested = fill(JobRequested.SUBJECT, kind=kind, job_id=job_id)
-        found = await self._last_on(f"{requested.rpartition('.')[0]}.>")
-        return found is not None and found.subject == requested
-
     async def is_over(self, kind: str, job_id: str) -> bool:
         """Return whether the job came to its end already."""
         if await self._last(JobFinished, kind, job_id) or await self.is_gone(kind, job_id):
@@ -69,9 +63,7 @@ class History:
         return message.decode(found.data or b"", found.headers or {}) if found else None
 
     async def _last(self, message: type[Message], kind: str, job_id: str) -> RawStreamMsg | None:
-        return await self._last_on(fill(message.SUBJECT, kind=kind, job_id=job_id))
-
-    async def _last_on(self, subject: str) -> RawStreamMsg | None:
+        subject = fill(message.SUBJECT, kind=kind, job_id=job_id)
         try:
             return await self._bus.jetstream.get_last_msg(stream_of(subject), subject)
         except NotFoundError:

@@ -159,7 +159,7 @@ class Scene:
     async def tell_again(self, message: Message, *, id: str) -> None:
         """Publish a message so late that no stream knows its id any more."""
         envelope = Envelope(id=id, type=message.TYPE, source="test", time=datetime.now(UTC))
-        headers = envelope.headers(content_type=message.CONTENT_TYPE)
+        headers = envelope.headers(content_type=message.CONTENT_TYPE) | message.headers
         del headers["Nats-Msg-Id"]
         await self.client.jetstream().publish(message.subject, message.encode(), headers=headers)
 
