@@ -12,6 +12,8 @@ from subprocess import PIPE
 from estafette_common.bus.delivery import TemporaryError
 from estafette_common.bus.subjects import token as safe_name
 
+from manifest_planner.packs import entries
+
 ANSWERS_WITHIN = 60.0
 """Seconds for one call of git."""
 
@@ -70,16 +72,25 @@ class _Found:
     """What a clone has."""
 
     revision: bool
+    """Whether it can be told what is in the revision."""
     file: str | None = None
 
 
 async def _look(clone: Path, environment: dict[str, str], revision: str, name: str) -> _Found:
-    """Look for a revision in a clone, and for a file of it, with one process."""
-    asked = f"{revision}^{{commit}}\n{revision}:{name}\n"
+    """Look for a revision in a clone, and for a file of it, with one process.
+
+    While another process fetches the revision, its commit is there before its files are. So that the file is missing
+    means nothing unless the directory is there, and names none.
+    """
+    asked = f"{revision}^{{commit}}\n{revision}^{{tree}}\n{revision}:{name}\n"
     answer = await _git(["cat-file", "--batch"], clone, environment, given=asked) or b""
     commit, _, rest = _first(answer)
+    directory, tree, rest = _first(rest)
     kind, content, _ = _first(rest)
-    return _Found(commit == "commit", content.decode(errors="replace") if kind == "blob" else None)
+    if kind == "blob":
+        return _Found(revision=commit == "commit", file=content.decode(errors="replace"))
+    named = {called.decode(errors="replace") for _, called, _ in entries(tree)}
+    return _Found(revision=directory == "tree" and (kind == "tree" or name not in named))
 
 
 def _first(answer: bytes) -> tuple[str, bytes, bytes]:

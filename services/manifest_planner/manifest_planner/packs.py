@@ -31,7 +31,7 @@ def file_at(pack: bytes, revision: str, name: str) -> bytes | None:
     found = objects(pack)
     first_line = _sent(found, "commit", revision).partition(b"\n")[0]
     tree = _sent(found, "tree", first_line.decode(errors="replace").removeprefix("tree "))
-    for mode, called, entry in _entries(tree):
+    for mode, called, entry in entries(tree):
         if called == name.encode():
             if not mode.startswith(FILE):
                 raise GitError(f"{name} is no file")
@@ -55,7 +55,7 @@ def _sent(found: Objects, kind: str, name: str) -> bytes:
     return found[kind, name]
 
 
-def _entries(tree: bytes) -> Iterator[tuple[bytes, bytes, str]]:
+def entries(tree: bytes) -> Iterator[tuple[bytes, bytes, str]]:
     """Yield mode, name and object of what a folder has."""
     position = 0
     while (end := tree.find(b"\0", position)) >= 0:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -108,6 +109,20 @@ async def test_what_a_crash_leaves_behind_does_no_harm(
     [clone] = (tmp_path / "cache").iterdir()
     (clone / lock).touch()
     second = repository.commit({MANIFEST: "second"})
+
+    assert await manifests.read(pushed(second)) == "second"
+
+
+async def test_a_revision_of_which_only_the_commit_is_there_yet_is_read_whole(
+    repository: GitRepository, manifests: GitManifests, tmp_path: Path
+) -> None:
+    """As another replica leaves it for a moment, for a fetch writes one object after the other."""
+    await manifests.read(pushed(repository.commit({MANIFEST: "first"})))
+    second = repository.commit({MANIFEST: "second"})
+    [cache] = (tmp_path / "cache").iterdir()
+    place = Path("objects") / second[:2] / second[2:]
+    (cache / place).parent.mkdir(exist_ok=True)
+    shutil.copy(repository.path / place, cache / place)
 
     assert await manifests.read(pushed(second)) == "second"
 
