@@ -200,13 +200,13 @@ async def test_a_request_that_no_node_can_meet_is_told_while_it_waits_and_then_l
 
 
 async def test_a_pod_that_needs_more_memory_than_it_may_have_loses_the_job(scene: Scene, dispatching: Any) -> None:
-    with dispatching(builder_memory="12Mi", builder_memory_limit="12Mi"):
+    with dispatching(builder_memory="24Mi", builder_memory_limit="24Mi"):
         build_id = await scene.begin(SHORT)
 
         build = await scene.ended(within=120)
 
     assert (build["buildStatus"], build["outcome"]) == ("failed", "lost")
-    assert build["reason"] == "out of memory: its pod needs more than the 12Mi it may have"
+    assert build["reason"] == "out of memory: its pod needs more than the 24Mi it may have"
     assert len(await scene.cluster.jobs(build_id)) == 1
 
 

@@ -10,7 +10,7 @@ class Settings(RuntimeSettings, DatabaseSettings, ServiceSettings):
 
     clean_interval: float = Field(10.0, description="Seconds between two looks.")
     clean_dry_run: bool = Field(default=False, description="Only tell what would be mended, and mend nothing.")
-    grace: float = Field(45.0, description="Seconds after its last sign of life that a build without a job is lost.")
+    grace: float = Field(40.0, description="Seconds after its last sign of life that a build without a job is lost.")
     keep_finished: float = Field(60.0, description="Seconds that the job of a build that ended is kept.")
     run_namespaces_kept: float = Field(
         7 * 24 * 60 * 60.0,
