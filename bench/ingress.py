@@ -1,10 +1,10 @@
 """How many webhooks one process of webhook-ingress takes, beside a bare aiohttp server in the same run.
 
-`make bench-ingress`. A 25 KB GitHub push, signed; each answer waits for JetStream's PubAck of two messages (the raw
-payload and the normalised push). Between the two stand handlers that do only what cannot be left out: check the
-signature, see that the body is JSON, publish it compressed and wait; one without, one with a second message. wrk, the
-servers and nats-server share the machine, so trust the ratio, not the absolute numbers. Needs wrk
-(`apt-get install wrk`).
+`make bench-ingress`. A 25 KB GitHub push, signed; each answer waits for JetStream's PubAck of the payload. The same
+process tells the normalised push behind the answer, as far as it comes to that; how far is printed. Between the two
+stand handlers that do only what cannot be left out: check the signature, see that the body is JSON, publish it
+compressed and wait; one without, one with a second message. wrk, the servers and nats-server share the machine, so
+trust the ratio, not the absolute numbers. Needs wrk (`apt-get install wrk`).
 """
 
 import argparse
@@ -30,6 +30,7 @@ from random import Random
 import aiohttp
 from estafette_local.servers import NatsServer, free_port
 from estafette_local.waiting import eventually
+from nats import connect
 
 SECRET = "bench"
 WORDS = [
@@ -66,6 +67,9 @@ WORDS = [
 ]
 PATH = "/api/integrations/github/events"
 CONNECTIONS = (32, 128)
+DRAINING = 5.0
+"""Seconds over which is measured how fast the backlog of translations shrinks."""
+
 TARGET = 0.28
 """Requests of the ingress for each of the bare server."""
 
@@ -283,7 +287,25 @@ def measure(folder: Path, nats: NatsServer, *, rounds: int, seconds: int) -> dic
                     script.write_text(text)
                     result = load(url, script, connections=connections, seconds=seconds)
                     results.setdefault((name, connections), []).append(result)
+        print(asyncio.run(translating(nats.url)), end="\n\n")
     return results
+
+
+async def translating(url: str) -> str:
+    """Return how far the ingress is with telling pushes in our words, now that it has nothing else to do."""
+    client = await connect(url)
+    jetstream = client.jetstream()
+
+    async def waiting() -> int:
+        return (await jetstream.consumer_info("EVENTS", "ingress-github-push")).num_pending or 0
+
+    accepted = (await jetstream.stream_info("EVENTS", subjects_filter="event.github.push")).state.subjects or {}
+    before = await waiting()
+    await asyncio.sleep(DRAINING)
+    rate = (before - await waiting()) / DRAINING
+    await client.close()
+    total = sum(accepted.values())
+    return f"Of {total:,} pushes {total - before:,} were translated under the load; then {rate:,.0f} a second."
 
 
 def report(results: dict[tuple[str, int], list[Result]]) -> None:

@@ -80,7 +80,7 @@ class Judged:
         if wrong := violation(attack, answer):
             self.violations.append(f"#{number} {attack.kind}: {wrong}")
         if answer and answer[0] < 300 and attack.delivery:
-            self.taken.add(attack.delivery)
+            self.taken.add(json.loads(answer[1])["delivery"])  # what was sent may have been garbled on its way
 
 
 def violation(attack: Attack, answer: Answer | None) -> str:
