@@ -99,13 +99,13 @@ def main() -> None:
         rounds = [
             (
                 median_of(lambda: yaml.load(text, Loader=yaml.CSafeLoader)),  # noqa: B023  called at once
-                median_of(lambda: reading.check_anew(text, DEFAULT)),  # noqa: B023
+                median_of(lambda: reading.check_anew(text, DEFAULT)),  # noqa: B023  called at once
             )
             for _ in range(5)
         ]
         bare, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
         ratio = statistics.median(ours / theirs for theirs, ours in rounds)
-        kept = median_of(lambda: reading.check(text))  # noqa: B023
+        kept = median_of(lambda: reading.check(text))  # noqa: B023  called at once
         print(f"| {name} | {len(text):,} | {bare:,.0f} | {whole:,.0f} | {ratio:.2f} | {kept:.1f} |")
         missed |= (name != "small" and ratio > TARGET) or kept > KEPT_TARGET
     print(f"\nTargets: at most {TARGET} x bare for 40 stages, at most {KEPT_TARGET:.0f} µs for a kept one.")

@@ -3,18 +3,23 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
+import nats
 import pytest
 from estafette_local.environment import Options, command, of_service
 from estafette_local.people import GitRepository
-from estafette_local.servers import free_port
+from estafette_local.servers import NatsServer, free_port
 from estafette_local.stack import Stack
 from kubernetes_asyncio import client, config
+
+from tests.kubernetes.planting import Planting
 
 BUILDER = "estafette/builder:latest"
 """The image of `docker compose build builder-host`."""
@@ -146,6 +151,24 @@ stages:
 @pytest.fixture
 def held(repository: GitRepository, git_url: str) -> Held:
     return Held(repository, git_url)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def planting(nats_server: NatsServer, database_url: str) -> AsyncIterator[Planting]:
+    connected = await nats.connect(nats_server.url)
+    connection = await asyncpg.connect(database_url)
+    planting = Planting(connection, connected.jetstream())
+    await planting.prepare()
+    yield planting
+    await connection.close()
+    await connected.close()
 
 
 def _has_image() -> bool:

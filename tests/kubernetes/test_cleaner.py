@@ -2,17 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
-import nats
 import pytest
 from estafette_common.bus.messages.events import CleaningAction as Do
 from estafette_common.jobs.lifecycle import Kind
@@ -29,24 +25,6 @@ from tests.kubernetes.planting import FOUND_WITHIN, Planting, cleaner, environme
 BUILD, RELEASE, BOT = Kind.BUILD, Kind.RELEASE, Kind.BOT
 OVER_TIME = 1000 + 121.0
 """Seconds since the start of a job whose plan lets it run for 1000 s."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def planting(nats_server: NatsServer, database_url: str) -> AsyncIterator[Planting]:
-    client = await nats.connect(nats_server.url)
-    connection = await asyncpg.connect(database_url)
-    planting = Planting(connection, client.jetstream())
-    await planting.prepare()
-    yield planting
-    await connection.close()
-    await client.close()
 
 
 class Host:

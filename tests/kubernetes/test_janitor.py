@@ -1,15 +1,11 @@
 """What becomes of the namespaces of builds on a real cluster, with the cleaner as a process."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
-import nats
 import pytest
 from estafette_common.bus.messages.events import CleaningAction as Do
 from estafette_common.jobs.lifecycle import Kind
@@ -116,24 +112,6 @@ async def cluster() -> AsyncIterator[Cluster]:
         cluster = Cluster(api)
         yield cluster
         await cluster.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-async def planting(nats_server: NatsServer, database_url: str) -> AsyncIterator[Planting]:
-    client = await nats.connect(nats_server.url)
-    connection = await asyncpg.connect(database_url)
-    planting = Planting(connection, client.jetstream())
-    await planting.prepare()
-    yield planting
-    await connection.close()
-    await client.close()
 
 
 @pytest.fixture

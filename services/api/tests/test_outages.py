@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from estafette_common.database.migrating import migrate
 from estafette_local.servers import NatsServer, PostgresServer
 from estafette_local.waiting import eventually
@@ -70,7 +71,8 @@ async def test_a_live_log_goes_on_while_the_database_is_away(scene: Any, own_pos
     async with scene.session.get(scene.url + scene.stream_path) as response:
         await scene.followed()
         own_postgres.stop()
-        await asyncio.sleep(5)  # as long as a quiet build is believed without a look
+        while await response.content.readline() != b"event: ping\n":  # later than a quiet build is looked at again
+            pass
 
         await scene.publish(*chunks)
 
@@ -92,8 +94,9 @@ async def test_what_is_stored_is_answered_while_nats_is_away(scene: Any, nats_se
 async def test_a_viewer_who_comes_while_nats_is_away_sees_what_follows(scene: Any, nats_server: NatsServer) -> None:
     await scene.build()
     nats_server.stop()
-    viewer = scene.viewer()
-    await asyncio.sleep(7)  # longer than a request to NATS takes to fail
+    with structlog.testing.capture_logs() as logs:
+        viewer = scene.viewer()
+        await eventually(lambda: "cannot follow a log now" in {each["event"] for each in logs}, within=30)
     nats_server.start()
 
     await eventually(lambda: _published(scene), within=20)
