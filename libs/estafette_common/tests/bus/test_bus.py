@@ -1,9 +1,8 @@
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-import nats
 import pytest
 from estafette_common import telemetry
 from estafette_common.bus.bus import Bus
@@ -42,20 +41,6 @@ class Handler:
         self.taken.append(cause.id)
         self.traces.append(trace.get_current_span().get_span_context().trace_id)
         await self.do(len(self.taken))
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = Bus(nats_server.url, source="test")
-    yield bus
-    await bus.stop()
-
-
-@pytest.fixture
-async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_server.url)
-    yield client.jetstream()
-    await client.close()
 
 
 async def unacknowledged(jetstream: JetStreamContext) -> int:

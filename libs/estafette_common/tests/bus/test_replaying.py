@@ -1,16 +1,11 @@
 """A dead letter goes to the consumer that buried it, once more, as if it came for the first time."""
 
-from collections.abc import AsyncIterator
-
-import nats
-import pytest
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.delivery import PermanentError
 from estafette_common.bus.messages.events import CronTicked, GitPushed
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.topology import Consumer
 from estafette_common.jobs.plan import Repository
-from estafette_local.servers import NatsServer
 from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
@@ -31,20 +26,6 @@ class Reader:
         self.taken.append(cause.id)
         if self.refuses:
             raise PermanentError("not today")
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = Bus(nats_server.url, source="test")
-    yield bus
-    await bus.stop()
-
-
-@pytest.fixture
-async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_server.url)
-    yield client.jetstream()
-    await client.close()
 
 
 async def replay(jetstream: JetStreamContext, letter: RawStreamMsg) -> None:

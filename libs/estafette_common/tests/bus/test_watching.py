@@ -1,14 +1,9 @@
-from collections.abc import AsyncIterator
-
-import nats
-import pytest
 from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.events import GitPushed
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.topology import Consumer
 from estafette_common.bus.watching import Watch
 from estafette_common.jobs.plan import Repository
-from estafette_local.servers import NatsServer
 from estafette_local.waiting import eventually
 from nats.js import JetStreamContext
 from prometheus_client import REGISTRY
@@ -17,20 +12,6 @@ PUSH = GitPushed(
     repository=Repository(source="github.com", owner="acme", name="shop"), ref="refs/heads/main", revision="c" * 40
 )
 READER = Consumer(durable="watched", message=GitPushed, backoff=(0.05,))
-
-
-@pytest.fixture
-async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
-    client = await nats.connect(nats_server.url)
-    yield client.jetstream()
-    await client.close()
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = Bus(nats_server.url, source="test")
-    yield bus
-    await bus.stop()
 
 
 def metric(name: str, **labels: str) -> float:
