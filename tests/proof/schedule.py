@@ -57,7 +57,7 @@ QUICK = Scale(
     seconds=150, every=4.5, frozen=20, database_away=15, server_away=15, cut=12, full=8, clock_ahead=65, nats_servers=1
 )
 LONG = Scale(
-    seconds=900, every=9, frozen=20, database_away=60, server_away=45, cut=30, full=20, clock_ahead=65, nats_servers=3
+    seconds=600, every=8, frozen=20, database_away=60, server_away=45, cut=30, full=20, clock_ahead=65, nats_servers=3
 )
 
 
