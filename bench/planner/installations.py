@@ -11,6 +11,7 @@ from estafette_common.manifest.reading import read
 from estafette_local.servers import PostgresServer
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.declared import declared
+from manifest_planner.schedules import Schedules
 
 SIZES = (100, 10_000)
 
@@ -106,5 +107,6 @@ async def fill(database: Database, size: int) -> None:
             manifest=text,
         )
         await builds.add(new)
+    await Schedules(database).around(DAY)
     for settle in ("VACUUM (ANALYZE)", "CHECKPOINT"):  # else the server does so sooner or later, in the midst of it
         await database.pool.execute(settle)

@@ -24,7 +24,7 @@ from estafette_local.servers import NatsServer, PostgresServer
 from manifest_planner.matcher import Matcher
 from manifest_planner.schedules import Schedules
 from manifest_planner.ticks import Ticks
-from manifest_planner.triggers import SELECT, Triggers
+from manifest_planner.triggers import SELECT_ONE, Triggers
 
 from bench.planner.installations import KINDS, SIZES, kind, minute, place, prepare
 
@@ -122,7 +122,7 @@ def event(matcher: Matcher, number: int, cause: Cause) -> Event:
 
 async def show_plan(database: Database) -> None:
     """Print how the triggers that may wait for an event are found."""
-    plan = await database.pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {SELECT}", "git", [place(3).pipeline])
+    plan = await database.pool.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {SELECT_ONE}", "git", place(3).pipeline)
     print("\n".join(row[0] for row in plan), end="\n\n")
 
 

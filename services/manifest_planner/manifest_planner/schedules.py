@@ -5,7 +5,7 @@ from datetime import datetime
 
 import asyncpg
 from estafette_common.database.pool import Database
-from estafette_common.triggers.slots import slots_at, slots_of
+from estafette_common.triggers.slots import clock_of, slots_at, slots_of
 
 from manifest_planner.trigger_keys import Schedule
 
@@ -19,8 +19,8 @@ class Schedules:
     async def around(self, minute: datetime) -> list[Schedule]:
         """Return the schedules that may be due in a minute, in an order that is always the same."""
         await self._file_new_ones()
-        timezones = [row["timezone"] for row in await self._database.pool.fetch(TIMEZONES)]
-        rows = await self._database.pool.fetch(SELECT, sorted(slots_at(minute, timezones)))
+        clocks = [row["clock"] for row in await self._database.pool.fetch(CLOCKS)]
+        rows = await self._database.pool.fetch(SELECT, sorted(slots_at(minute, clocks)))
         return [Schedule(**row) for row in rows]
 
     async def _file_new_ones(self) -> None:
@@ -38,19 +38,20 @@ class Schedules:
 async def _file(db: asyncpg.Connection, schedules: Sequence[Schedule]) -> None:
     slots = [(slot, each.key) for each in schedules for slot in slots_of(each.schedule, each.timezone)]
     await db.executemany(ADD_SLOT, sorted(slots))
-    await db.executemany(ADD_TIMEZONE, sorted({(each.timezone,) for each in schedules}))
-    await db.execute(FILED, [each.key for each in schedules])
+    clocks = {each.key: clock_of(each.schedule, each.timezone) for each in schedules}
+    await db.executemany(ADD_CLOCK, sorted({(clock,) for clock in clocks.values()}))
+    await db.executemany(SET_CLOCK, sorted(clocks.items()))
 
 
-UNFILED = "SELECT schedule, timezone FROM schedules WHERE NOT filed ORDER BY key"
+UNFILED = "SELECT schedule, timezone FROM schedules WHERE clock IS NULL ORDER BY key"
 
 ADD_SLOT = "INSERT INTO schedule_slots (slot, key) VALUES ($1, $2) ON CONFLICT (slot, key) DO NOTHING"
 
-ADD_TIMEZONE = "INSERT INTO schedule_timezones (timezone) VALUES ($1) ON CONFLICT (timezone) DO NOTHING"
+ADD_CLOCK = "INSERT INTO schedule_clocks (clock) VALUES ($1) ON CONFLICT (clock) DO NOTHING"
 
-FILED = "UPDATE schedules SET filed = true WHERE key = ANY($1)"
+SET_CLOCK = "UPDATE schedules SET clock = $2 WHERE key = $1"
 
-TIMEZONES = "SELECT timezone FROM schedule_timezones ORDER BY timezone"
+CLOCKS = "SELECT clock FROM schedule_clocks ORDER BY clock"
 
 SELECT = """
     SELECT schedule, timezone FROM schedules

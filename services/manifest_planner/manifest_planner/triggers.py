@@ -43,7 +43,8 @@ class Triggers:
 
     async def candidates(self, kind: str, keys: Sequence[str]) -> list[Candidate]:
         """Return the triggers of a kind under some keys, in an order that is always the same."""
-        rows = await self._database.pool.fetch(SELECT, kind, list(keys))
+        one = len(keys) == 1
+        rows = await self._database.pool.fetch(SELECT_ONE if one else SELECT, kind, keys[0] if one else list(keys))
         found = {(row["source"], row["owner"], row["name"], row["digest"]): row["written"] for row in rows}
         return [candidate(*place, written) for place, written in found.items()]
 
@@ -86,12 +87,17 @@ INSERT_SCHEDULE = """
     INSERT INTO schedules (key, schedule, timezone) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING
 """
 
-SELECT = """
+_SELECT = """
     SELECT t.source, t.owner, t.name, t.digest, t.written
     FROM triggers t JOIN pipelines p ON p.source = t.source AND p.owner = t.owner AND p.name = t.name
-    WHERE t.kind = $1 AND t.key = ANY($2) AND NOT p.archived
+    WHERE t.kind = $1 AND t.key = {} AND NOT p.archived
     ORDER BY t.source, t.owner, t.name, t.digest
 """
+
+SELECT = _SELECT.format("ANY($2)")
+
+SELECT_ONE = _SELECT.format("$2")
+"""How many keys an array has, PostgreSQL only knows when it plans anew each time, which takes longer than to look."""
 
 WATCHED = """
     SELECT tag, image_digest FROM watched_tags WHERE source = $1 AND owner = $2 AND name = $3 AND digest = $4

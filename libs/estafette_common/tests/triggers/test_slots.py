@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from estafette_common.triggers import cron
-from estafette_common.triggers.slots import MOST, slots_at, slots_of
+from estafette_common.triggers.slots import MOST, clock_of, slots_at, slots_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +67,17 @@ def test_a_time_zone_that_is_none_keeps_nothing_back() -> None:
     assert slots_of("30 2 * * *", "") <= slots_at(HALF_PAST_TWO, ["Europe/Nowhere", ""])
 
 
+@pytest.mark.parametrize(("interval", "found"), [("@every 45m", False), ("@every 10m", True), ("@every 7m", False)])
+def test_an_interval_is_looked_at_when_it_ends(interval: str, found: bool) -> None:
+    here = slots_at(HALF_PAST_TWO, ["", clock_of("@every 45m", ""), clock_of(interval, "Europe/Paris")])
+
+    assert (slots_of(interval, "Europe/Paris") <= here) == found
+
+
+def test_a_minute_looks_into_four_slots_of_a_clock() -> None:
+    assert len(slots_at(HALF_PAST_TWO, ["Europe/Paris"])) == 4
+
+
 @given(SCHEDULES)
 def test_a_schedule_is_in_few_slots(schedule: str) -> None:
     assert 1 <= len(slots_of(schedule, "")) <= MOST
@@ -83,7 +94,7 @@ def test_a_schedule_is_in_few_slots(schedule: str) -> None:
 def test_what_is_due_is_found(schedule: str, timezone: str, time: datetime) -> None:
     due = cron.is_due(cron.parse(schedule), time, cron.zone(timezone))
 
-    assert not due or slots_of(schedule, timezone) & slots_at(time, ["Asia/Tokyo", timezone])
+    assert not due or slots_of(schedule, timezone) & slots_at(time, ["Asia/Tokyo", clock_of(schedule, timezone)])
 
 
 @pytest.mark.parametrize("timezone", ZONES)
