@@ -29,6 +29,7 @@ def run(settings: Settings) -> int:
         nats_credentials=settings.nats_credentials,
         number=settings.attempt,
         begun_before=settings.begun_before,
+        cgroups=settings.cgroups,
         workspace=settings.workspace,
         group=Path("/dev/null"),
         traceparent=settings.traceparent,

@@ -26,6 +26,7 @@ from nats.aio.msg import Msg
 
 from builder.cloning import Cloning
 from builder.masking import Masker, secrets_of
+from builder.measuring import Meter, meter
 from builder.progress import Earlier, take_up
 from builder.reporting import Reporter
 from builder.running import Ended, Job, refuse
@@ -58,6 +59,8 @@ class Attempt:
     traceparent: str = ""
     nats_credentials: Path | None = None
     """File of the credential made for the job; none: NATS takes it without."""
+    cgroups: Path | None = None
+    """Where control groups are, if the container is the job's alone; none: what it takes is not measured."""
     begun_before: int | None = None
     """Sequence of the last `started` of the job before this attempt; where there is a later one, it is not begun."""
 
@@ -145,6 +148,7 @@ class _Teller:
     reporter: Reporter
     shipper: Shipper
     steps: Steps
+    meter: Meter
 
 
 async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: Masker) -> _Teller:
@@ -154,7 +158,13 @@ async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: 
     reporter = Reporter(publisher, plan, attempt=number, masker=masker)
     spool = Spool(_spool_folder(attempt), most_bytes=settings.spool_bytes)
     shipper = Shipper(publisher, plan, attempt=number, masker=masker, largest_message=client.max_payload, spool=spool)
-    return _Teller(masker=masker, reporter=reporter, shipper=shipper, steps=Steps(shipper, reporter))
+    return _Teller(
+        masker=masker,
+        reporter=reporter,
+        shipper=shipper,
+        steps=Steps(shipper, reporter),
+        meter=meter(attempt.cgroups, engine=plan.own_engine is not None),
+    )
 
 
 async def _begin(reporter: Reporter, attempt: Attempt) -> None:
@@ -174,11 +184,13 @@ async def _tell(teller: _Teller, settings: Settings, work: Coroutine[Any, Any, E
     """Do the work and tell of it; return once everything is stored."""
     reporter = teller.reporter
     async with asyncio.TaskGroup() as group:
-        for_ever = [group.create_task(reporter.run()), group.create_task(reporter.beat(settings.heartbeat))]
+        for_ever = [
+            group.create_task(each) for each in (reporter.run(), reporter.beat(settings.heartbeat), teller.meter.run())
+        ]
         shipping = group.create_task(teller.shipper.run())
         ended = await work
         await shipping
-        reporter.finished(ended.outcome, ended.reason)
+        reporter.finished(ended.outcome, ended.reason, teller.meter.usage())
         await reporter.drain()
         for task in for_ever:
             task.cancel()

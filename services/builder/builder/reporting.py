@@ -12,6 +12,7 @@ from estafette_common.bus.messages.message import Message
 from estafette_common.bus.publishing import NotStoredError, Publisher
 from estafette_common.jobs.lifecycle import Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
+from estafette_common.jobs.usage import Usage
 
 from builder.masking import Masker
 from builder.places import Place
@@ -64,10 +65,15 @@ class Reporter:
         )
         self._tell(message, f"stage/{'/'.join(map(str, place))}/{status}")
 
-    def finished(self, outcome: Outcome, reason: str) -> None:
-        """Tell that the job came to its end."""
+    def finished(self, outcome: Outcome, reason: str, usage: Usage | None) -> None:
+        """Tell that the job came to its end, and what it took at most, where that is known."""
         message = JobFinished(
-            **self._job, attempt=self._attempt, outcome=outcome, time=datetime.now(UTC), reason=self._mask(reason)
+            **self._job,
+            attempt=self._attempt,
+            outcome=outcome,
+            time=datetime.now(UTC),
+            reason=self._mask(reason),
+            usage=usage,
         )
         self._tell(message, "finished")
 

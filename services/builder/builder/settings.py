@@ -33,6 +33,11 @@ class Settings(BaseSettings):
         description="Sequence of the job's last `started` before this attempt, 0 for none: where there is a later one "
         "the attempt was begun elsewhere, and ends (`run`).",
     )
+    cgroups: Path | None = Field(
+        None,
+        description="Where the control groups of the container are, if it is the job's alone, to measure what that "
+        "takes; none: nothing is measured (`run`).",
+    )
     workspace: Path = Field(Path("/estafette-work"), description="The work directory (`run`).")
     traceparent: str = Field("", description="W3C trace context that the job continues (`run`).")
 

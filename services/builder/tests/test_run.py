@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from estafette_common.jobs.lifecycle import Outcome
 from estafette_common.jobs.plan import Plan, PlannedStage
+from estafette_common.jobs.usage import Usage
 from estafette_local.waiting import eventually
 
 Run = Callable[..., "subprocess.Popen[bytes]"]
@@ -108,3 +109,33 @@ async def test_a_builder_without_a_plan_says_what_is_missing(idle_machine: Any) 
 
     assert done.returncode != 0
     assert b"ESTAFETTE_PLAN_FILE" in done.stderr
+
+
+@pytest.fixture
+def cgroups(folder: Path) -> Path:
+    """The control groups, version 1, of a container that uses 70 MB and no CPU."""
+    memory, cpu = folder / "cgroup" / "memory", folder / "cgroup" / "cpuacct"
+    memory.mkdir(parents=True)
+    cpu.mkdir()
+    (memory / "memory.usage_in_bytes").write_text("70000000\n")
+    (memory / "memory.stat").write_text("total_inactive_file 20000000\n")
+    (cpu / "cpuacct.usage").write_text("5000000000\n")
+    return folder / "cgroup"
+
+
+async def test_a_job_that_is_alone_in_its_container_tells_what_it_took(
+    idle_machine: Any, run: Run, cgroups: Path
+) -> None:
+    rises = stage("test", f"echo 90000000 > {cgroups}/memory/memory.usage_in_bytes")
+
+    builder = run(idle_machine.plan(rises), cgroups=str(cgroups))
+
+    assert await asyncio.to_thread(builder.wait) == 0
+    assert (await idle_machine.finished()).usage == Usage(memory=70_000_000, cpu=0.0)
+
+
+async def test_a_job_that_shares_its_container_tells_nothing_of_what_it_took(idle_machine: Any, run: Run) -> None:
+    builder = run(idle_machine.plan(stage("test", "true")))
+
+    assert await asyncio.to_thread(builder.wait) == 0
+    assert (await idle_machine.finished()).usage is None

@@ -32,6 +32,7 @@ class Starter:
             nats_credential=self._mint.credential(request.plan, now=datetime.now(UTC)),
             registry_logins=logins(request.plan, key=key),
             traceparent=traceparent(),
+            measured=request.measured,
             attempt=attempt,
             begun_before=begun_before,
         )

@@ -31,6 +31,7 @@ from manifest_planner.requests import Requests
 from manifest_planner.runner import Runner
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
+from manifest_planner.usages import Usages
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ def deciders(
     decisions, history, before = Decisions(database), History(database), Before(builds, releases, bots)
     limits = Limits(in_all=settings.most_running_builds, of_a_group=settings.most_running_builds_of_a_group)
     rules = Rules(Policy(settings.concurrency_policy), limits)
-    requests = Requests(builds, before, Memories(database), sealer, bus, server=_server(settings))
+    memories, usages = Memories(database), Usages(database)
+    requests = Requests(builds, before, memories, usages, sealer, bus, server=_server(settings))
     queue = Queue(Admissions(database, limits), jobs, requests, decisions, bus)
     follower = Follower(jobs, queue, bus)
     planner = Planner(manifests, builds, decisions, sealer, queue, bus, rules=rules, control=control)

@@ -20,6 +20,8 @@ from estafette_common.bus.messages.jobs import (
 from estafette_common.bus.messages.message import Cause, Message
 from estafette_common.bus.publishing import Publisher
 from estafette_common.jobs.lifecycle import Kind, Outcome, Status
+from estafette_common.jobs.runtimes import Loss
+from estafette_common.jobs.usage import Usage
 
 from manifest_planner.lives import About, Life
 from manifest_planner.telling import control_log
@@ -56,6 +58,14 @@ class Jobs(Protocol):
         self, job_id: str, outcome: Outcome, *, at: datetime, attempt: int | None = None, reason: str = ""
     ) -> bool:
         """End the job; returns whether it ended so."""
+        ...
+
+    async def took(self, job_id: str, usage: Usage) -> None:
+        """Note the most that the job took."""
+        ...
+
+    async def ran_out_of_memory(self, job_id: str) -> None:
+        """Note that the job ended for want of memory."""
         ...
 
     async def ends_with_its_runtime(self, job_id: str) -> bool:
@@ -112,6 +122,8 @@ class Follower:
             ended = await self._jobs[kind].finished(
                 job_id, lost.outcome, at=cause.time, attempt=attempt, reason=lost.reason
             )
+            if ended and lost.loss == Loss.OUT_OF_MEMORY:
+                await self._jobs[kind].ran_out_of_memory(job_id)
             if ended:
                 await self._explain(kind, job_id, "lost", lost.reason, lost.outcome, cause)
 
@@ -126,6 +138,8 @@ class Follower:
         ended = await self._jobs[finished.kind].finished(
             finished.job_id, finished.outcome, at=finished.time, attempt=finished.attempt, reason=finished.reason
         )
+        if ended and finished.usage is not None:
+            await self._jobs[finished.kind].took(finished.job_id, finished.usage)
         if ended:
             await self._tell(finished.kind, finished.job_id)
 

@@ -10,6 +10,7 @@ import structlog
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import FINAL, Outcome, Status, end_of, may_follow
 from estafette_common.jobs.plan import Repository
+from estafette_common.jobs.usage import Usage
 
 log = structlog.get_logger()
 
@@ -121,6 +122,14 @@ class Lives:
             return False
         return life.outcome == outcome or (life.was_canceling and life.outcome is Outcome.CANCELED)
 
+    async def took(self, job_id: str, usage: Usage) -> None:
+        """Note the most that a job took."""
+        await self._database.pool.execute(self._of(TOOK), job_id, usage.memory, usage.cpu)
+
+    async def ran_out_of_memory(self, job_id: str) -> None:
+        """Note that a job ended for want of memory."""
+        await self._database.pool.execute(self._of(OUT_OF_MEMORY), job_id)
+
     async def ends_with_its_runtime(self, job_id: str) -> bool:
         """Return whether a job that shall end has a pod, which goes after its builder told its end."""
         return bool(await self._database.pool.fetchval(self._of(ENDS_WITH_ITS_RUNTIME), job_id))
@@ -198,6 +207,10 @@ HEARTBEAT = (
     WHERE id = $1 AND status NOT IN (FINAL)
 """
 ).replace("FINAL", FINAL_LIST)
+
+TOOK = "UPDATE {table} SET most_memory = $2, most_cpu = $3 WHERE id = $1"
+
+OUT_OF_MEMORY = "UPDATE {table} SET out_of_memory = TRUE WHERE id = $1"
 
 ENDS_WITH_ITS_RUNTIME = "SELECT status = 'canceling' AND runtime = 'kubernetes' FROM {table} WHERE id = $1"
 

@@ -17,6 +17,7 @@ from manifest_planner.memories import Memories
 from manifest_planner.planning import BuildRow, Server
 from manifest_planner.releasing import Job
 from manifest_planner.sealing import Sealer
+from manifest_planner.usages import Usages
 
 
 class Requests:
@@ -27,6 +28,7 @@ class Requests:
         builds: Builds,
         before: Before,
         memories: Memories,
+        usages: Usages,
         sealer: Sealer,
         bus: Publisher,
         *,
@@ -35,6 +37,7 @@ class Requests:
         self._builds = builds
         self._before = before
         self._memories = memories
+        self._usages = usages
         self._sealer = sealer
         self._bus = bus
         self._server = server
@@ -45,7 +48,8 @@ class Requests:
         if plan is None:
             return
         sealed, key = self._sealer.seal(plan)
-        requested = JobRequested(kind=kind, job_id=job_id, plan=sealed, sealed_key=key)
+        measured = await self._usages.measured(plan)
+        requested = JobRequested(kind=kind, job_id=job_id, plan=sealed, sealed_key=key, measured=measured)
         await self._bus.publish(requested, id=identity.derive(job_id, "job-requested"))
 
     async def _plan(self, kind: Kind, job_id: str) -> Plan | None:

@@ -40,6 +40,7 @@ from manifest_planner.releases import Releases
 from manifest_planner.requests import Requests
 from manifest_planner.sealing import Sealer
 from manifest_planner.settings import Settings
+from manifest_planner.usages import Usages
 from nats.aio.client import Client
 
 MOST_HOPS = 3
@@ -189,7 +190,7 @@ def queue_of() -> QueueOf:
         sealer = Sealer(os.urandom(32), GithubClient(GithubSettings()))
         before, memories = Before(builds, releases, bots), Memories(database)
         server = Server(url="", clone_url="https://{source}")
-        requests = Requests(builds, before, memories, sealer, bus, server=server)
+        requests = Requests(builds, before, memories, Usages(database), sealer, bus, server=server)
         jobs = {Kind.BUILD: builds, Kind.RELEASE: releases, Kind.BOT: bots}
         return Queue(Admissions(database, Limits()), jobs, requests, Decisions(database), bus)
 

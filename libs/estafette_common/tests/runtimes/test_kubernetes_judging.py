@@ -8,7 +8,7 @@ from estafette_common.jobs.runtimes import Loss, Waiting
 from estafette_common.jobs.runtimes.kubernetes_judging import DELETED, FINE, Patience, Verdict, judge_job, judge_pod
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-PATIENCE = Patience(image=60.0, node=30.0, scheduling=600.0, memory="8Gi")
+PATIENCE = Patience(image=60.0, node=30.0, scheduling=600.0)
 NO_NODE = "0/3 nodes are available: 3 Insufficient cpu."
 
 
@@ -35,7 +35,7 @@ def pod(
     containers = [{"image": "estafette/builder:1", "state": container}] if container else []
     return {
         "metadata": metadata,
-        "spec": {"nodeName": "node-1"},
+        "spec": {"nodeName": "node-1", "containers": [{"resources": {"limits": {"memory": "8Gi"}}}]},
         "status": {"phase": phase, "conditions": list(conditions), "containerStatuses": containers, **status},
     }
 

@@ -108,7 +108,7 @@ async def watch(server: Server) -> AsyncIterator[Callable[[], Notes]]:
     configuration.host = server.url
     api = Api("jobs", calls_per_second=0)
     api._client = client.ApiClient(configuration)
-    patience = Patience(image=60.0, node=60.0, scheduling=60.0, memory="8Gi")
+    patience = Patience(image=60.0, node=60.0, scheduling=60.0)
     running: list[asyncio.Task[None]] = []
 
     def begin() -> Notes:

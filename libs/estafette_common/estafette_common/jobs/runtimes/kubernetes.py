@@ -80,7 +80,6 @@ class KubernetesRuntime:
             image=self._settings.image_patience,
             node=self._settings.node_loss_patience,
             scheduling=self._settings.scheduling_patience,
-            memory=self._settings.builder_memory_limit,
         )
         await Watching(self._api, OURS, patience, observer).run()
 

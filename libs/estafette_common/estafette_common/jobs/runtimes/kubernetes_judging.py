@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from estafette_common.jobs.runtimes import Loss, Waiting
+from estafette_common.jobs.runtimes.kubernetes_resources import memory_limit
 
 Object = dict[str, Any]
 """An object as the API server has it."""
@@ -36,8 +37,6 @@ class Patience:
     """Seconds that a pod may be without a node."""
     node: float
     """Seconds that a pod that ran may be with a node that is not heard of."""
-    memory: str
-    """The most memory that a pod may take, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def judge_pod(pod: Object, *, patience: Patience, now: datetime) -> Verdict:
     if phase == "Succeeded":
         return FINE
     if phase == "Failed":
-        return _ended(pod, patience)
+        return _ended(pod)
     if "deletionTimestamp" in pod["metadata"]:
         return _ending(pod, now)
     return _waiting(pod, patience, now) if phase == "Pending" else _running(pod, patience, now)
@@ -97,7 +96,7 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _ended(pod: Object, patience: Patience) -> Verdict:
+def _ended(pod: Object) -> Verdict:
     status = pod["status"]
     reason, message = status.get("reason", ""), status.get("message", "")
     if reason == "DeadlineExceeded":
@@ -111,7 +110,9 @@ def _ended(pod: Object, patience: Patience) -> Verdict:
     ]
     end = ends[0] if ends else {}
     if end.get("reason") == "OOMKilled":
-        return Verdict(Loss.OUT_OF_MEMORY, f"out of memory: its pod needs more than the {patience.memory} it may have")
+        return Verdict(
+            Loss.OUT_OF_MEMORY, f"out of memory: its pod needs more than the {memory_limit(pod)} it may have"
+        )
     if "deletionTimestamp" in pod["metadata"]:
         return DELETED
     said = f": {end['message'].strip()}" if end.get("message") else ""

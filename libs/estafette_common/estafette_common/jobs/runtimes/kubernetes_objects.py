@@ -8,6 +8,7 @@ import zstandard
 
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRefusedError, JobSpec
+from estafette_common.jobs.runtimes.kubernetes_resources import resources
 
 if TYPE_CHECKING:
     from estafette_common.jobs.runtimes.settings import Placement, RuntimeSettings
@@ -37,6 +38,7 @@ NATS_CREDENTIALS = "nats.creds"
 WORKSPACE = "/estafette-work"
 CONTEXT = "/job-context"
 ENGINE_DATA = "/var/lib/docker"
+CGROUPS = "/sys/fs/cgroup"
 
 POD_FIELDS = {
     "POD_NAME": "metadata.name",
@@ -191,6 +193,7 @@ def _container(job: JobSpec, settings: "RuntimeSettings", plan_file: str) -> dic
         "ESTAFETTE_BEGUN_BEFORE": str(job.begun_before),
         "ESTAFETTE_WORKSPACE": f"{WORKSPACE}/work",
         "ESTAFETTE_STAGE_RUNTIME": settings.job_stage_runtime,
+        "ESTAFETTE_CGROUPS": CGROUPS,
         "ESTAFETTE_TRACEPARENT": job.traceparent,
     }
     if job.nats_credential:
@@ -206,10 +209,7 @@ def _container(job: JobSpec, settings: "RuntimeSettings", plan_file: str) -> dic
             *({"name": name, "value": value} for name, value in environment.items()),
             *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in POD_FIELDS.items()),
         ],
-        "resources": {
-            "requests": {"cpu": settings.builder_cpu, "memory": settings.builder_memory},
-            "limits": {"cpu": settings.builder_cpu_limit, "memory": settings.builder_memory_limit},
-        },
+        "resources": resources(job.measured, settings),
         "securityContext": {"privileged": True} if engine else unprivileged,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [

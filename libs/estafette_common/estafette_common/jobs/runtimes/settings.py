@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from estafette_common.jobs.lifecycle import Kind
 from estafette_common.jobs.runtimes import JobRuntime
+from estafette_common.jobs.runtimes.kubernetes_resources import QUANTITY
 from estafette_common.jobs.runtimes.local import LocalRuntime
 
 
@@ -33,10 +34,37 @@ class RuntimeSettings(BaseSettings):
     builder_image: str = Field("estafette/builder:latest", description="Image of the program inside a job.")
     builder_service_account: str = Field("default", description="Service account of the job's pods; needs no rights.")
     builder_user: int = Field(10001, description="User and group id of the job's pods; not root.")
-    builder_cpu: str = Field("0.5", description="CPU that a job's pod asks for.")
-    builder_memory: str = Field("256Mi", description="Memory that a job's pod asks for.")
-    builder_cpu_limit: str = Field("1", description="Most CPU of a job's pod.")
-    builder_memory_limit: str = Field("8Gi", description="Most memory of a job's pod.")
+    builder_cpu: str = Field(
+        "0.5", pattern=QUANTITY, description="CPU that a job's pod asks for until enough jobs like it were measured."
+    )
+    builder_memory: str = Field(
+        "256Mi", pattern=QUANTITY, description="Memory that a job's pod asks for until enough were measured."
+    )
+    builder_cpu_least: str = Field("0.05", pattern=QUANTITY, description="Least CPU that a job's pod asks for.")
+    builder_memory_least: str = Field("64Mi", pattern=QUANTITY, description="Least memory that a job's pod asks for.")
+    builder_cpu_limit: str = Field(
+        "1",
+        pattern=QUANTITY,
+        description="Most CPU that a job's pod asks for, and its limit until enough were measured.",
+    )
+    builder_memory_limit: str = Field(
+        "8Gi",
+        pattern=QUANTITY,
+        description="Most memory that a job's pod asks for, and its limit until enough were measured, or where one "
+        "lately ran out of memory.",
+    )
+    builder_cpu_request_ratio: float = Field(
+        1.0, gt=0, description="How many times the most CPU that was measured a job's pod asks for."
+    )
+    builder_memory_request_ratio: float = Field(
+        1.25, gt=0, description="How many times the most memory that was measured a job's pod asks for."
+    )
+    builder_cpu_limit_ratio: float = Field(
+        2.0, gt=0, description="How many times what it asks for is the limit of the CPU of a measured job's pod."
+    )
+    builder_memory_limit_ratio: float = Field(
+        1.0, gt=0, description="How many times what it asks for is the limit of the memory of a measured job's pod."
+    )
     host_network: bool = Field(default=False, description="Use the node's network, on clusters without a pod network.")
     job_nats_url: str = Field("nats://nats:4222", description="Where NATS is, as seen from inside a job.")
     job_placement: dict[Kind, Placement] = Field(

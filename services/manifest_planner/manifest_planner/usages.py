@@ -1,0 +1,70 @@
+"""What jobs took, for those that are like them. Reads the tables of `lives.py`, which writes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from estafette_common.database.pool import Database
+from estafette_common.jobs.lifecycle import Kind, Outcome
+from estafette_common.jobs.plan import Plan
+from estafette_common.jobs.usage import Measured, Usage
+
+LAST = 25
+"""Of the jobs that ended, how many are looked at."""
+
+ENOUGH = 5
+"""Of these have to be measured; both numbers are those of the reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A job that ended, and the most that it took."""
+
+    outcome: str | None
+    memory: int | None
+    cpu: float | None
+    out_of_memory: bool
+
+
+def measured(jobs: Sequence[Past]) -> Measured | None:
+    """Return what the last jobs took, or nothing where too few of them were measured.
+
+    Only those that succeeded are enough to go by: one that failed early says little of what the whole takes.
+    """
+    known = [
+        (each.outcome, Usage(memory=each.memory, cpu=each.cpu))
+        for each in jobs
+        if each.memory is not None and each.cpu is not None
+    ]
+    if sum(outcome == Outcome.SUCCEEDED for outcome, _ in known) < ENOUGH:
+        return None
+    most = Usage(memory=max(usage.memory for _, usage in known), cpu=max(usage.cpu for _, usage in known))
+    return Measured(most=most, out_of_memory=any(each.out_of_memory for each in jobs))
+
+
+class Usages:
+    """Looks up what jobs took."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def measured(self, plan: Plan) -> Measured | None:
+        """Return what the last builds of a pipeline took, or releases to the target of a plan, or runs of its bot."""
+        place = plan.repository
+        narrower = () if plan.kind is Kind.BUILD else (plan.target,)
+        rows = await self._database.pool.fetch(
+            LATEST[plan.kind], place.source, place.owner, place.name, LAST, *narrower
+        )
+        return measured([Past(**row) for row in rows])
+
+
+LATEST_BUILDS = """
+    SELECT outcome, most_memory AS memory, most_cpu AS cpu, out_of_memory FROM builds
+    WHERE source = $1 AND owner = $2 AND name = $3 AND dispatched_at IS NOT NULL AND finished_at IS NOT NULL
+    ORDER BY inserted_at DESC LIMIT $4
+"""
+
+LATEST = {
+    Kind.BUILD: LATEST_BUILDS,
+    Kind.RELEASE: LATEST_BUILDS.replace("builds", "releases").replace("ORDER", "AND target = $5 ORDER"),
+    Kind.BOT: LATEST_BUILDS.replace("builds", "bots").replace("ORDER", "AND bot = $5 ORDER"),
+}
