@@ -32,7 +32,8 @@ class Group2:
         used = int((self.folder / "memory.current").read_text())
         inactive = field((self.folder / "memory.stat").read_text(), "inactive_file")
         cpu = field((self.folder / "cpu.stat").read_text(), "usage_usec") / 1e6
-        return Sample(time.monotonic(), working_set(used, inactive), cpu)
+        killed = field((self.folder / "memory.events").read_text(), "oom_kill")
+        return Sample(time.monotonic(), working_set(used, inactive), cpu, killed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Group1:
         used = int((self.memory / "memory.usage_in_bytes").read_text())
         inactive = field((self.memory / "memory.stat").read_text(), "total_inactive_file")
         cpu = int((self.cpu / "cpuacct.usage").read_text()) / 1e9
-        return Sample(time.monotonic(), working_set(used, inactive), cpu)
+        killed = field((self.memory / "memory.oom_control").read_text(), "oom_kill", missing=0)  # since Linux 4.13
+        return Sample(time.monotonic(), working_set(used, inactive), cpu, killed)
 
 
 def find(root: Path, membership: str, *, whole: bool) -> Group | None:

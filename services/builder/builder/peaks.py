@@ -19,6 +19,8 @@ class Sample:
     """Bytes of its working set."""
     cpu: float
     """Seconds of CPU that it has used since it was made."""
+    killed: int = 0
+    """How many of its processes were ended for want of memory since then."""
 
 
 class Peaks:
@@ -29,10 +31,15 @@ class Peaks:
         """Those of the last window, and the one just before it."""
         self._memory = 0
         self._cpu: float | None = None
+        self._killed_before: int | None = None
+        self._short = False
 
     def add(self, sample: Sample) -> None:
         """Take a sample into account."""
         self._memory = max(self._memory, sample.memory)
+        if self._killed_before is None:
+            self._killed_before = sample.killed
+        self._short = sample.killed > self._killed_before
         self._samples.append(sample)
         while len(self._samples) > 1 and sample.time - self._samples[1].time >= WINDOW:
             self._samples.popleft()
@@ -44,9 +51,10 @@ class Peaks:
         if not self._samples:
             return None
         first, last = self._samples[0], self._samples[-1]
-        if self._cpu is not None:
-            return Usage(memory=self._memory, cpu=self._cpu)
-        return Usage(memory=self._memory, cpu=_rate(first, last)) if last.time > first.time else None
+        if last.time <= first.time:
+            return None
+        cpu = _rate(first, last) if self._cpu is None else self._cpu
+        return Usage(memory=self._memory, cpu=cpu, out_of_memory=self._short)
 
 
 def working_set(used: int, inactive_file: int) -> int:
@@ -54,13 +62,15 @@ def working_set(used: int, inactive_file: int) -> int:
     return max(used - inactive_file, 0)
 
 
-def field(text: str, name: str) -> int:
-    """Return a number of a file with a name and a number on each line. ValueError when it has none of the name."""
+def field(text: str, name: str, *, missing: int | None = None) -> int:
+    """Return a number of a file with a name and a number on each line, or else `missing`. ValueError without either."""
     for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == name:
             return int(value)
-    raise ValueError(f"no {name}")
+    if missing is None:
+        raise ValueError(f"no {name}")
+    return missing
 
 
 def own_path(membership: str, controller: str) -> str:

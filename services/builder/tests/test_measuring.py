@@ -64,6 +64,16 @@ def test_cpu_is_that_of_the_busiest_minute_or_of_the_whole_of_a_shorter_job(
     assert found.cpu == pytest.approx(cores)
 
 
+@pytest.mark.parametrize(("killed", "short"), [((2, 2, 2), False), ((0, 1, 1), True), ((2, 2, 3), True)])
+def test_what_is_ended_for_want_of_memory_while_the_job_runs_is_noted(killed: tuple[int, ...], *, short: bool) -> None:
+    peaks = Peaks()
+    for second, count in enumerate(killed):
+        peaks.add(Sample(float(second), 0, 0.0, count))
+    found = peaks.usage()
+    assert found is not None
+    assert found.out_of_memory == short
+
+
 def test_a_minute_is_kept_and_no_more() -> None:
     peaks = Peaks()
     for sample in per_second([(10_000, 1.0)]):
@@ -95,6 +105,7 @@ def version_2(folder: Path, *, used: int = 50, inactive: int = 20, seconds: floa
     (folder / "cgroup.controllers").write_text("cpu memory\n")
     (folder / "memory.current").write_text(f"{used * MEGABYTE}\n")
     (folder / "memory.stat").write_text(f"anon 7\ninactive_file {inactive * MEGABYTE}\nactive_file 9\n")
+    (folder / "memory.events").write_text("oom 3\noom_kill 2\n")
     (folder / "cpu.stat").write_text(f"usage_usec {seconds * 1e6:.0f}\nuser_usec 3\nsystem_usec 4\n")
     return folder
 
@@ -104,6 +115,7 @@ def version_1(root: Path, path: str = "") -> Path:
         (root / controller / path).mkdir(parents=True, exist_ok=True)
     (root / "memory" / path / "memory.usage_in_bytes").write_text(f"{50 * MEGABYTE}\n")
     (root / "memory" / path / "memory.stat").write_text(f"inactive_file 1\ntotal_inactive_file {20 * MEGABYTE}\n")
+    (root / "memory" / path / "memory.oom_control").write_text("under_oom 0\noom_kill 2\n")
     (root / "cpuacct" / path / "cpuacct.usage").write_text("1500000000\n")
     return root
 
@@ -114,7 +126,13 @@ def test_both_versions_of_control_groups_are_read(make: Callable[[Path], Path], 
 
     assert group is not None
     sample = group.sample()
-    assert (sample.memory, sample.cpu) == (30 * MEGABYTE, 1.5)
+    assert (sample.memory, sample.cpu, sample.killed) == (30 * MEGABYTE, 1.5, 2)
+
+
+def test_a_kernel_that_does_not_count_what_it_ends_is_read_as_well(tmp_path: Path) -> None:
+    root = version_1(tmp_path)
+    (root / "memory" / "memory.oom_control").write_text("under_oom 0\n")
+    assert Group1(root / "memory", root / "cpuacct").sample().killed == 0
 
 
 def test_a_container_that_sees_the_groups_of_its_machine_finds_its_own(tmp_path: Path) -> None:

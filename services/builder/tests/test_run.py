@@ -113,12 +113,13 @@ async def test_a_builder_without_a_plan_says_what_is_missing(idle_machine: Any) 
 
 @pytest.fixture
 def cgroups(folder: Path) -> Path:
-    """The control groups, version 1, of a container that uses 70 MB and no CPU."""
+    """The control groups, version 1, of a container that uses 50 MB and no CPU."""
     memory, cpu = folder / "cgroup" / "memory", folder / "cgroup" / "cpuacct"
     memory.mkdir(parents=True)
     cpu.mkdir()
     (memory / "memory.usage_in_bytes").write_text("70000000\n")
     (memory / "memory.stat").write_text("total_inactive_file 20000000\n")
+    (memory / "memory.oom_control").write_text("oom_kill 0\n")
     (cpu / "cpuacct.usage").write_text("5000000000\n")
     return folder / "cgroup"
 

@@ -93,7 +93,12 @@ class Following(Background):
             return "its request is not kept any more"
         begun_before = await self._history.last_start(kind, seen.job_id)
         obstacle = why_no_other(
-            request.plan, loss, attempt=seen.attempt, began=begun_before > 0, most_attempts=self._most_attempts
+            request.plan,
+            loss,
+            measured=request.measured,
+            attempt=seen.attempt,
+            began=begun_before > 0,
+            most_attempts=self._most_attempts,
         )
         if obstacle:
             return obstacle

@@ -7,6 +7,7 @@ from estafette_common.jobs.runtimes import JobRuntime, JobSpec
 from estafette_common.manifest.secrets import Keys, unseal_key
 from estafette_common.telemetry import traceparent
 
+from job_dispatcher.losing import given
 from job_dispatcher.minting import Mint
 from job_dispatcher.registries import logins
 
@@ -32,7 +33,7 @@ class Starter:
             nats_credential=self._mint.credential(request.plan, now=datetime.now(UTC)),
             registry_logins=logins(request.plan, key=key),
             traceparent=traceparent(),
-            measured=request.measured,
+            measured=given(request.measured, attempt=attempt),
             attempt=attempt,
             begun_before=begun_before,
         )

@@ -5,9 +5,12 @@ from estafette_common.bus.messages.jobs import JobHeartbeat
 from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
 from estafette_common.jobs.runtimes import Loss
-from job_dispatcher.losing import is_heard, outcome_of, why_no_other
+from estafette_common.jobs.usage import Usage
+from job_dispatcher.losing import given, is_heard, outcome_of, why_no_other
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
+MEASURED = Usage(memory=100, cpu=0.5)
+SHORT = Usage(memory=100, cpu=0.5, out_of_memory=True)
 PASSING = {Loss.DELETED, Loss.EVICTED, Loss.NODE, Loss.CRASHED}
 
 
@@ -24,8 +27,16 @@ def plan(kind: Kind, *, retries: int = 0) -> Plan:
     )
 
 
-def obstacle(kind: Kind = Kind.BUILD, loss: Loss = Loss.NODE, attempt: int = 1, **plans: int) -> str:
-    return why_no_other(plan(kind, **plans), loss, attempt=attempt, began=True, most_attempts=3)
+def obstacle(
+    kind: Kind = Kind.BUILD,
+    loss: Loss = Loss.NODE,
+    attempt: int = 1,
+    *,
+    measured: Usage | None = None,
+    began: bool = True,
+    **plans: int,
+) -> str:
+    return why_no_other(plan(kind, **plans), loss, measured=measured, attempt=attempt, began=began, most_attempts=3)
 
 
 @pytest.mark.parametrize("loss", Loss)
@@ -44,7 +55,28 @@ def test_a_release_that_began_is_tried_again_only_if_its_manifest_allows_it() ->
 
 
 def test_a_release_that_never_began_is_tried_again() -> None:
-    assert why_no_other(plan(Kind.RELEASE), Loss.EVICTED, attempt=1, began=False, most_attempts=3) == ""
+    assert obstacle(Kind.RELEASE, Loss.EVICTED, began=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("measured", "attempt", "again"),
+    [(None, 1, False), (MEASURED, 1, True), (MEASURED, 2, False), (SHORT, 1, False)],
+    ids=["had-the-most", "had-what-others-took", "had-the-most-at-the-second", "had-the-most-as-others-ran-out"],
+)
+def test_a_job_that_ran_out_of_memory_is_tried_again_where_it_may_take_more(
+    measured: Usage | None, attempt: int, *, again: bool
+) -> None:
+    assert (not obstacle(loss=Loss.OUT_OF_MEMORY, measured=measured, attempt=attempt)) == again
+
+
+def test_a_release_that_ran_out_of_memory_is_tried_again_only_if_its_manifest_allows_it() -> None:
+    assert "deploy does not" in obstacle(Kind.RELEASE, Loss.OUT_OF_MEMORY, measured=MEASURED)
+    assert obstacle(Kind.RELEASE, Loss.OUT_OF_MEMORY, measured=MEASURED, retries=1) == ""
+
+
+def test_a_later_attempt_may_take_the_most_memory_there_is() -> None:
+    assert [given(MEASURED, attempt=each) for each in (1, 2, 3)] == [MEASURED, SHORT, SHORT]
+    assert given(None, attempt=2) is None
 
 
 def test_only_a_deadline_makes_a_job_timed_out() -> None:

@@ -65,7 +65,7 @@ class Jobs(Protocol):
         ...
 
     async def ran_out_of_memory(self, job_id: str) -> None:
-        """Note that the job ended for want of memory."""
+        """Note that an attempt ended for want of memory."""
         ...
 
     async def ends_with_its_runtime(self, job_id: str) -> bool:
@@ -115,6 +115,8 @@ class Follower:
     async def on_lost(self, lost: JobLost, cause: Cause) -> None:
         """End the build, release or bot whose job went away, or note which attempt of it counts now."""
         kind, job_id, attempt = lost.kind, lost.job_id, lost.attempt
+        if lost.loss == Loss.OUT_OF_MEMORY:
+            await self._jobs[kind].ran_out_of_memory(job_id)
         if lost.again:
             reason = f"attempt {attempt} was lost: {lost.reason}"
             await self._jobs[kind].lost_attempt(job_id, attempt=attempt, reason=reason)
@@ -122,8 +124,6 @@ class Follower:
             ended = await self._jobs[kind].finished(
                 job_id, lost.outcome, at=cause.time, attempt=attempt, reason=lost.reason
             )
-            if ended and lost.loss == Loss.OUT_OF_MEMORY:
-                await self._jobs[kind].ran_out_of_memory(job_id)
             if ended:
                 await self._explain(kind, job_id, "lost", lost.reason, lost.outcome, cause)
 

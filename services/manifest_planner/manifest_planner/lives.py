@@ -124,10 +124,10 @@ class Lives:
 
     async def took(self, job_id: str, usage: Usage) -> None:
         """Note the most that a job took."""
-        await self._database.pool.execute(self._of(TOOK), job_id, usage.memory, usage.cpu)
+        await self._database.pool.execute(self._of(TOOK), job_id, usage.memory, usage.cpu, usage.out_of_memory)
 
     async def ran_out_of_memory(self, job_id: str) -> None:
-        """Note that a job ended for want of memory."""
+        """Note that an attempt of a job ended for want of memory."""
         await self._database.pool.execute(self._of(OUT_OF_MEMORY), job_id)
 
     async def ends_with_its_runtime(self, job_id: str) -> bool:
@@ -208,7 +208,9 @@ HEARTBEAT = (
 """
 ).replace("FINAL", FINAL_LIST)
 
-TOOK = "UPDATE {table} SET most_memory = $2, most_cpu = $3 WHERE id = $1"
+TOOK = """
+    UPDATE {table} SET most_memory = $2, most_cpu = $3, out_of_memory = out_of_memory OR $4 WHERE id = $1
+"""
 
 OUT_OF_MEMORY = "UPDATE {table} SET out_of_memory = TRUE WHERE id = $1"
 

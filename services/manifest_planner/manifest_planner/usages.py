@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Plan
-from estafette_common.jobs.usage import Measured, Usage
+from estafette_common.jobs.usage import Usage
 
 LAST = 25
 """Of the jobs that ended, how many are looked at."""
@@ -23,22 +23,23 @@ class Past:
     memory: int | None
     cpu: float | None
     out_of_memory: bool
+    """Whether something of it was ended for want of memory, in any attempt."""
 
 
-def measured(jobs: Sequence[Past]) -> Measured | None:
-    """Return what the last jobs took, or nothing where too few of them were measured.
+def measured(jobs: Sequence[Past]) -> Usage | None:
+    """Return the most that the last jobs took, or nothing where too few of them were measured.
 
-    Only those that succeeded are enough to go by: one that failed early says little of what the whole takes.
+    Only those that succeeded are enough to go by: one that failed early says little of what the whole takes. What such
+    a one takes is known, also if it first had too little memory.
     """
-    known = [
-        (each.outcome, Usage(memory=each.memory, cpu=each.cpu))
-        for each in jobs
-        if each.memory is not None and each.cpu is not None
-    ]
-    if sum(outcome == Outcome.SUCCEEDED for outcome, _ in known) < ENOUGH:
+    known = [(each, each.memory, each.cpu) for each in jobs if each.memory is not None and each.cpu is not None]
+    if sum(each.outcome == Outcome.SUCCEEDED for each, _, _ in known) < ENOUGH:
         return None
-    most = Usage(memory=max(usage.memory for _, usage in known), cpu=max(usage.cpu for _, usage in known))
-    return Measured(most=most, out_of_memory=any(each.out_of_memory for each in jobs))
+    return Usage(
+        memory=max(memory for _, memory, _ in known),
+        cpu=max(cpu for _, _, cpu in known),
+        out_of_memory=any(each.out_of_memory and each.outcome != Outcome.SUCCEEDED for each in jobs),
+    )
 
 
 class Usages:
@@ -47,7 +48,7 @@ class Usages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def measured(self, plan: Plan) -> Measured | None:
+    async def measured(self, plan: Plan) -> Usage | None:
         """Return what the last builds of a pipeline took, or releases to the target of a plan, or runs of its bot."""
         place = plan.repository
         narrower = () if plan.kind is Kind.BUILD else (plan.target,)

@@ -14,7 +14,7 @@ from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Kind, Outcome
 from estafette_common.jobs.plan import Repository
 from estafette_common.jobs.runtimes import Loss
-from estafette_common.jobs.usage import Measured, Usage
+from estafette_common.jobs.usage import Usage
 from manifest_planner.bots import Bots, NewBot
 from manifest_planner.builds import Builds, NewBuild
 from manifest_planner.follower import Follower, Jobs
@@ -35,8 +35,8 @@ def past(memory: int | None, cpu: float | None = 0.5, *, outcome: str = "succeed
     return Past(outcome=outcome, memory=memory, cpu=cpu if memory is not None else None, out_of_memory=oom)
 
 
-def most(memory: int, cpu: float = 0.5, *, oom: bool = False) -> Measured:
-    return Measured(most=Usage(memory=memory, cpu=cpu), out_of_memory=oom)
+def most(memory: int, cpu: float = 0.5, *, oom: bool = False) -> Usage:
+    return Usage(memory=memory, cpu=cpu, out_of_memory=oom)
 
 
 OOM = past(None, outcome="lost", oom=True)
@@ -56,6 +56,8 @@ OOM = past(None, outcome="lost", oom=True)
         ([past(10)] * 5 + [past(20, outcome="failed")], most(20)),
         ([past(10)] * 4 + [OOM], None),
         ([past(10)] * 5 + [OOM], most(10, oom=True)),
+        ([past(10)] * 5 + [past(30, oom=True)], most(30)),
+        ([past(10)] * 5 + [past(30, oom=True, outcome="failed")], most(30, oom=True)),
     ],
     ids=[
         "none",
@@ -69,9 +71,11 @@ OOM = past(None, outcome="lost", oom=True)
         "the-most-of-one-that-failed",
         "four-and-one-without-memory",
         "five-and-one-without-memory",
+        "five-and-one-that-had-enough-at-last",
+        "five-and-one-with-a-stage-without-memory",
     ],
 )
-def test_what_was_taken_is_known_of_five_jobs_that_succeeded(jobs: list[Past], expected: Measured | None) -> None:
+def test_what_was_taken_is_known_of_five_jobs_that_succeeded(jobs: list[Past], expected: Usage | None) -> None:
     assert measured(jobs) == expected
 
 
@@ -114,10 +118,12 @@ class Scene:
         [request] = [each for each in self.told.values() if isinstance(each, JobRequested) and each.job_id == job_id]
         return request
 
-    async def ends(self, kind: Kind, job_id: str, usage: Usage | None, *, outcome: Outcome = Outcome.SUCCEEDED) -> None:
+    async def ends(
+        self, kind: Kind, job_id: str, usage: Usage | None, *, attempt: int = 1, outcome: Outcome = Outcome.SUCCEEDED
+    ) -> None:
         """Let a runtime take a job, and the job end."""
         await self.follower.on_dispatched(JobDispatched(kind=kind, job_id=job_id, runtime="kubernetes", name=""), CAUSE)
-        finished = JobFinished(kind=kind, job_id=job_id, attempt=1, outcome=outcome, time=NOW, usage=usage)
+        finished = JobFinished(kind=kind, job_id=job_id, attempt=attempt, outcome=outcome, time=NOW, usage=usage)
         await self.follower.on_finished(finished, CAUSE)
 
     def _next(self) -> str:
@@ -164,7 +170,8 @@ async def test_only_jobs_alike_are_counted(scene: Scene, kind: Kind, add: str, o
     assert (await scene.requested(kind, await job(others))).measured is None
 
 
-async def test_a_job_that_ran_out_of_memory_is_remembered(scene: Scene) -> None:
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_job_that_ran_out_of_memory_is_remembered_until_it_is_measured(scene: Scene, *, again: bool) -> None:
     for _ in range(5):
         await scene.ends(Kind.BUILD, await scene.build(), Usage(memory=100, cpu=0.5))
     lost = JobLost(
@@ -173,16 +180,25 @@ async def test_a_job_that_ran_out_of_memory_is_remembered(scene: Scene) -> None:
         attempt=1,
         loss=Loss.OUT_OF_MEMORY,
         outcome=Outcome.LOST,
-        again=False,
+        again=again,
         reason="out of memory",
     )
-    await scene.follower.on_dispatched(
-        JobDispatched(kind=Kind.BUILD, job_id=lost.job_id, runtime="kubernetes", name=""), CAUSE
-    )
-
     await scene.follower.on_lost(lost, CAUSE)
 
-    assert (await scene.requested(Kind.BUILD, await scene.build())).measured == most(100, oom=True)
+    await scene.ends(Kind.BUILD, lost.job_id, Usage(memory=300, cpu=0.5) if again else None, attempt=2)
+
+    expected = most(300) if again else most(100, oom=True)
+    assert (await scene.requested(Kind.BUILD, await scene.build())).measured == expected
+
+
+async def test_a_build_that_failed_since_a_stage_ran_out_of_memory_is_remembered(scene: Scene) -> None:
+    for _ in range(5):
+        await scene.ends(Kind.BUILD, await scene.build(), Usage(memory=100, cpu=0.5))
+
+    short = Usage(memory=120, cpu=0.5, out_of_memory=True)
+    await scene.ends(Kind.BUILD, await scene.build(), short, outcome=Outcome.FAILED)
+
+    assert (await scene.requested(Kind.BUILD, await scene.build())).measured == short
 
 
 async def test_messages_of_before_know_of_nothing_measured(scene: Scene) -> None:

@@ -14,13 +14,5 @@ class Usage(BaseModel):
     """Bytes in use that cannot be given back, at one moment."""
     cpu: float = Field(ge=0, allow_inf_nan=False)
     """Cores, over one minute; of a shorter job over its whole time."""
-
-
-class Measured(BaseModel):
-    """What jobs like one took lately."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    most: Usage
     out_of_memory: bool = False
-    """Whether one of them ended for want of memory, so that what is needed is not known."""
+    """Whether something was ended for want of memory, so that it is not known how much is needed."""

@@ -9,7 +9,7 @@ from estafette_common.jobs.runtimes import JobSpec
 from estafette_common.jobs.runtimes.kubernetes_objects import job_object
 from estafette_common.jobs.runtimes.kubernetes_resources import Bounds, Share, amount, resources, share
 from estafette_common.jobs.runtimes.settings import RuntimeSettings
-from estafette_common.jobs.usage import Measured, Usage
+from estafette_common.jobs.usage import Usage
 from pydantic import ValidationError
 
 CPU = Bounds(least=0.05, most=1.0, request_ratio=1.0, limit_ratio=2.0)
@@ -17,8 +17,8 @@ MEMORY = Bounds(least=64, most=8192, request_ratio=1.25, limit_ratio=1.0)
 A_MEBIBYTE = 1024**2
 
 
-def taken(mebibytes: float, cpu: float, *, out_of_memory: bool = False) -> Measured:
-    return Measured(most=Usage(memory=int(mebibytes * A_MEBIBYTE), cpu=cpu), out_of_memory=out_of_memory)
+def taken(mebibytes: float, cpu: float, *, out_of_memory: bool = False) -> Usage:
+    return Usage(memory=int(mebibytes * A_MEBIBYTE), cpu=cpu, out_of_memory=out_of_memory)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_was_taken_times_the_ratio_is_asked_for_within_the_bounds(
     ids=["not-measured", "measured", "hardly-anything", "more-than-there-is", "ran-out-of-memory"],
 )
 def test_by_default_a_pod_is_given_what_the_reference_gives(
-    measured: Measured | None, requests: dict[str, str], limits: dict[str, str]
+    measured: Usage | None, requests: dict[str, str], limits: dict[str, str]
 ) -> None:
     assert resources(measured, RuntimeSettings()) == {"requests": requests, "limits": limits}
 

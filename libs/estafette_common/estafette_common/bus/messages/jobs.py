@@ -11,7 +11,7 @@ from estafette_common.bus import subjects
 from estafette_common.bus.messages.message import Message
 from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
 from estafette_common.jobs.plan import Plan
-from estafette_common.jobs.usage import Measured, Usage
+from estafette_common.jobs.usage import Usage
 
 LARGEST_AS_IT_IS = 512 * 1024
 """Bytes of a body that travels as it is; NATS takes a megabyte where nobody says otherwise."""
@@ -37,8 +37,8 @@ class JobRequested(_JobMessage):
     plan: Plan
     sealed_key: str
     """The key of the secrets in the plan, itself sealed with the key that planner and dispatcher share."""
-    measured: Measured | None = None
-    """What jobs like it took lately; none where too few were measured."""
+    measured: Usage | None = None
+    """The most that jobs like it took lately; none where too few were measured."""
 
     @property
     def headers(self) -> dict[str, str]:

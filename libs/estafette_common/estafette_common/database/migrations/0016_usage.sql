@@ -1,5 +1,5 @@
 -- owner: manifest-planner. The most that a job took: bytes of memory, cores of CPU; none where it was not measured. And
--- whether it ended for want of memory.
+-- whether something of it was ended for want of memory.
 
 ALTER TABLE builds ADD COLUMN most_memory BIGINT;
 ALTER TABLE builds ADD COLUMN most_cpu DOUBLE PRECISION;

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from estafette_common.jobs.plan import Plan
-from estafette_common.jobs.usage import Measured
+from estafette_common.jobs.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class JobSpec:
     """What the image of the builder is pulled with, as Docker's `config.json` has it; empty: nothing is needed."""
     traceparent: str = ""
     """W3C trace context that the job continues."""
-    measured: Measured | None = None
-    """What jobs like it took lately; none where too few were measured."""
+    measured: Usage | None = None
+    """The most that jobs like it took lately; none where too few were measured."""
     attempt: int = 1
     """Which attempt of the job this is; a runtime that starts builders again by itself counts on from here."""
     begun_before: int = 0

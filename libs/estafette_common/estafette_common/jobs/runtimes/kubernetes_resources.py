@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from estafette_common.jobs.runtimes.settings import RuntimeSettings
-    from estafette_common.jobs.usage import Measured
+    from estafette_common.jobs.usage import Usage
 
 QUANTITY = r"^([0-9]+(?:\.[0-9]+)?)(m|k|[MGTPE]|[KMGTPE]i)?$"
 """An amount as Kubernetes writes it, and as the values of our chart may."""
@@ -60,16 +60,16 @@ def amount(quantity: str) -> float:
     return float(found[1]) * UNITS[found[2] or ""]
 
 
-def resources(measured: "Measured | None", settings: "RuntimeSettings") -> dict[str, dict[str, str]]:
+def resources(measured: "Usage | None", settings: "RuntimeSettings") -> dict[str, dict[str, str]]:
     """Return the resources of a container. Where a job ran out of memory, it may again take the most there is."""
     if measured is None:
         return {
             "requests": {"cpu": settings.builder_cpu, "memory": settings.builder_memory},
             "limits": {"cpu": settings.builder_cpu_limit, "memory": settings.builder_memory_limit},
         }
-    cpu = share(measured.most.cpu, _cpu_bounds(settings))
+    cpu = share(measured.cpu, _cpu_bounds(settings))
     bounds = _memory_bounds(settings)
-    memory = share(measured.most.memory, bounds)
+    memory = share(measured.memory, bounds)
     if measured.out_of_memory:
         memory = memory._replace(limit=max(memory.limit, bounds.most))
     return {
