@@ -117,9 +117,12 @@ class Planting:
         return found
 
     async def _handle(self, durable: str) -> None:
+        """Have everything handled that waits for a consumer: builders that really ran told something, too."""
+        waiting = (await self.jetstream.consumer_info("JOBS", durable)).num_pending or 0
         reader = await self.jetstream.pull_subscribe_bind(durable, "JOBS")
-        [message] = await reader.fetch(1)
-        await message.ack_sync()
+        for _ in range(waiting):
+            [message] = await reader.fetch(1)
+            await message.ack_sync()
 
 
 def plan(kind: Kind, job_id: str, *commands: str, revision: str = "c" * 40, clone_url: str = "file:///no") -> Plan:

@@ -256,7 +256,13 @@ async def _plant_wrong(planting: Planting, host: Host) -> dict[str, Do]:
 
 
 async def _found(planting: Planting, wrong: dict[str, Do]) -> bool:
-    return {event.job_id for event in await planting.events()} >= wrong.keys()
+    missing = {job_id: do for job_id, do in wrong.items() if job_id not in await _told(planting)}
+    assert not missing
+    return True
+
+
+async def _told(planting: Planting) -> set[str]:
+    return {event.job_id for event in await planting.events()}
 
 
 def _labels(job_id: str) -> dict[str, str]:
