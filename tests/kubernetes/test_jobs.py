@@ -15,6 +15,7 @@ import pytest
 from estafette_common.bus.messages.commands import Cancel
 from estafette_common.bus.requesting import Requester
 from estafette_common.jobs.lifecycle import Kind
+from estafette_common.jobs.runtimes.kubernetes_resources import amount
 from estafette_local.people import Delivery, GitRepository, Person, build_path
 from estafette_local.stack import Stack
 from estafette_local.waiting import eventually
@@ -67,14 +68,19 @@ class Scene:
 
     async def begin(self, manifest: str) -> str:
         """Push a manifest; returns the id of its build."""
-        _, delivery = self._push({".estafette.yaml": manifest, "README": "the shop\n"})
+        before = len(await self.person.builds(self.repository))
+        files = {".estafette.yaml": manifest, "README": "the shop\n", "VERSION": f"{before}\n"}
+        _, delivery = self._push(files)
         assert await self.person.deliver(delivery) == 200
-        [build] = await eventually(lambda: self.person.builds(self.repository), within=40)
-        return str(build["id"])
+        await eventually(lambda: self._has_builds(before + 1), within=40)
+        return str((await self.build())["id"])
 
     async def build(self) -> dict[str, Any]:
-        [build] = await self.person.builds(self.repository)
-        return build
+        """Return the newest build."""
+        return (await self.person.builds(self.repository))[0]
+
+    async def _has_builds(self, count: int) -> bool:
+        return len(await self.person.builds(self.repository)) == count
 
     async def is_ended(self) -> dict[str, Any] | None:
         build = await self.build()
@@ -132,6 +138,19 @@ async def test_a_push_becomes_a_pod_of_the_builder_and_a_build_that_succeeds(sce
         return [line for line in await scene.log("test") if not line.startswith("\x1b")] == expected
 
     await eventually(whole, within=40)
+
+
+async def test_a_pod_asks_for_what_the_builds_before_it_took(scene: Scene) -> None:
+    asked = []
+    for _ in range(6):
+        build_id = await scene.begin(SHORT)
+        assert (await scene.ended(within=120))["buildStatus"] == "succeeded"
+        asked.append((await scene.pod(build_id)).spec.containers[0].resources)
+
+    assert [each.requests for each in asked[:5]] == [{"cpu": "50m", "memory": "100Mi"}] * 5
+    assert amount("64Mi") <= amount(asked[5].requests["memory"]) < amount("200Mi")
+    assert asked[5].requests != asked[4].requests
+    assert asked[5].limits["memory"] == asked[5].requests["memory"]
 
 
 async def test_a_stage_that_fails_is_not_tried_again(scene: Scene) -> None:
