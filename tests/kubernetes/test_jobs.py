@@ -104,6 +104,11 @@ class Scene:
         """Return the newest pod of a job."""
         return (await self.cluster.pods(job_id))[-1]
 
+    async def running_pod(self, job_id: str) -> Any:
+        """Return the newest pod of a job once its kubelet told that its container runs; before, nothing."""
+        pod = await self.pod(job_id)
+        return pod if any(status.state.running for status in pod.status.container_statuses or ()) else None
+
 
 @pytest.fixture
 def scene(stack: Stack, person: Person, repository: GitRepository, push: Push, cluster: Any) -> Scene:
@@ -184,7 +189,7 @@ async def test_a_build_whose_node_is_silent_goes_on_as_its_next_attempt_once_its
 ) -> None:
     build_id = await scene.begin(held.manifest)
     await eventually(lambda: scene.says("hold", "attempt begins"), within=120)
-    first = await scene.pod(build_id)
+    first = await eventually(lambda: scene.running_pod(build_id), within=20)
 
     kubelet.silence()
     await eventually(lambda: _is_unheard(scene, build_id), within=120)
