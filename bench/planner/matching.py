@@ -21,6 +21,7 @@ from estafette_common.bus.messages.message import Cause
 from estafette_common.database.pool import Database
 from estafette_common.jobs.lifecycle import Status
 from estafette_local.servers import NatsServer, PostgresServer
+from manifest_planner.decisions import Decisions
 from manifest_planner.matcher import Matcher
 from manifest_planner.schedules import Schedules
 from manifest_planner.ticks import Ticks
@@ -91,7 +92,7 @@ async def compare(postgres: PostgresServer, server: NatsServer, events: int) -> 
 
 def matcher(database: Database, bus: Bus) -> Matcher:
     """Return what finds the triggers of an installation."""
-    return Matcher(Triggers(database), Schedules(database), InMessages(), Ticks(bus), bus)
+    return Matcher(Triggers(database), Schedules(database), Decisions(database), InMessages(), Ticks(bus), bus)
 
 
 def event(matcher: Matcher, number: int, cause: Cause) -> Event:

@@ -108,6 +108,15 @@ class Scene:
         )
         return [f"{datetime.fromisoformat(row['minute']):%H:%M}" for row in rows if row["minute"]]
 
+    async def passed_over(self, name: str) -> list[str]:
+        """Return why a pipeline was not built at minutes that its triggers have."""
+        rows = await self._database.fetch(
+            "SELECT reason FROM decisions WHERE name = $1 AND subject_kind = 'trigger' AND decision = 'ignored' "
+            "ORDER BY reason",
+            name,
+        )
+        return [row["reason"] for row in rows]
+
     async def _is_idle(self) -> bool:
         for stream in ("EVENTS", "COMMANDS"):
             for info in await self._client.jetstream().consumers_info(stream):
@@ -172,6 +181,12 @@ async def test_an_outage_of_three_hours_is_made_up_for_as_each_trigger_says(scen
     assert await scene.fired("daily-all") == ["14:15"]
     assert await scene.fired("daily-once") == ["14:15"]
     assert await scene.fired("daily-none") == []
+    assert await scene.passed_over("hourly-all") == []
+    assert await scene.passed_over("hourly-once") == [
+        "2026-03-04 12:30+00:00 was missed, and 2026-03-04 13:30 stands for it",
+        "2026-03-04 13:30+00:00 was missed, and 2026-03-04 14:30 stands for it",
+    ]
+    assert await scene.passed_over("daily-none") == ["2026-03-04 14:15+00:00 was missed, and is not made up for"]
 
 
 @pytest.mark.parametrize(

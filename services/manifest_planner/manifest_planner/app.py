@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> web.Application:
     taking.plan(bus, jobs.planner, jobs.actor)
     taking.follow(bus, jobs.follower)
     taking.obey(bus, jobs.builds_by_hand, jobs.by_hand, jobs.canceler)
-    taking.match(bus, Matcher(Triggers(database), Schedules(database), payloads, Ticks(bus), bus))
+    taking.match(bus, Matcher(Triggers(database), Schedules(database), Decisions(database), payloads, Ticks(bus), bus))
     taking.figure(bus, Figures(database))
     taking.follow_repositories(bus, Repositories(Places(database), payloads, Decisions(database), bus))
     return service.application(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from estafette_common.bus import identity
+from estafette_common.bus.messages.events import DecisionMade
 from estafette_common.bus.messages.triggers import Fire
 from estafette_common.jobs.plan import Repository
 from estafette_common.triggers import docker_policies, documents, event_documents
@@ -43,6 +44,22 @@ def fired(candidate: Candidate, event: Event, *, event_id: str, hops: int = 0) -
     )
 
 
+def passed_over(candidate: Candidate, event: Event, *, event_id: str) -> DecisionMade | None:
+    """Return the decision about a trigger that would have fired in time, and does not any more; else nothing."""
+    match = matches(candidate.trigger, event)
+    if not match.missed:
+        return None
+    return DecisionMade(
+        subject_kind="trigger",
+        cause_id=event_id,
+        decision="ignored",
+        reason=match.reason,
+        repository=candidate.repository,
+        ref="",
+        revision="",
+    )
+
+
 def noted(trigger: DockerTrigger, event: DockerEvent, *, fires: bool) -> ImageTag | None:
     """Return the tag that a docker trigger deals with from now on; None when that does not change.
 
@@ -66,9 +83,9 @@ def _is_watched(trigger: DockerTrigger, found: ImageTag) -> bool:
     return not policy.why_not_watched(found)
 
 
-def purpose(fire: Fire) -> str:
+def purpose(of: Candidate | Fire) -> str:
     """Return what the message of an event is answered for: a trigger of a pipeline, wherever that stands."""
-    return f"fire/{fire.repository.pipeline}/{fire.digest}"
+    return f"fire/{of.repository.pipeline}/{of.digest}"
 
 
 def message_id(fire: Fire) -> str:

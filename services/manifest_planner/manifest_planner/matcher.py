@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from estafette_common.bus import identity
 from estafette_common.bus.messages import events as messages
 from estafette_common.bus.messages.message import Cause
 from estafette_common.bus.messages.triggers import Fire
@@ -13,9 +14,10 @@ from estafette_common.triggers.events import CronEvent, DockerEvent, Event
 from estafette_common.triggers.model import DockerTrigger
 
 from manifest_planner import firing, trigger_events
+from manifest_planner.decisions import Decisions
 from manifest_planner.firing import Candidate
 from manifest_planner.schedules import Schedules
-from manifest_planner.trigger_keys import Schedule, keys_for
+from manifest_planner.trigger_keys import keys_for
 from manifest_planner.triggers import Triggers
 
 
@@ -39,10 +41,17 @@ class Matcher:
     """Finds what events fire. Only triggers that the index gives for an event are looked at."""
 
     def __init__(
-        self, triggers: Triggers, schedules: Schedules, payloads: Payloads, ticks: Ticks, bus: GroupPublisher
+        self,
+        triggers: Triggers,
+        schedules: Schedules,
+        decisions: Decisions,
+        payloads: Payloads,
+        ticks: Ticks,
+        bus: GroupPublisher,
     ) -> None:
         self._triggers = triggers
         self._schedules = schedules
+        self._decisions = decisions
         self._payloads = payloads
         self._ticks = ticks
         self._bus = bus
@@ -65,7 +74,20 @@ class Matcher:
         """Fire what waits for a minute."""
         event = trigger_events.of_tick(tick, late=await self._ticks.late(tick, cause))
         due = tuple(each for each in await self._schedules.around(event.time) if each.is_due(event))
-        await self._match(event, cause, due=due)
+        if not due:
+            return
+        candidates = await self._triggers.candidates(KINDS[type(event)], keys_for(event, due))
+        await self._publish(firing.fires(candidates, event, event_id=cause.id))
+        for candidate in candidates:
+            await self._pass_over(candidate, event, cause)
+
+    async def _pass_over(self, candidate: Candidate, event: CronEvent, cause: Cause) -> None:
+        """Record why a trigger does not fire that would have, had the minute come in time."""
+        made = firing.passed_over(candidate, event, event_id=cause.id)
+        if made is not None:
+            purpose = firing.purpose(candidate)
+            await self._decisions.add(made, cause, purpose=purpose)
+            await self._bus.publish_all({identity.derive(cause.derive(purpose), "decision"): made})
 
     async def on_pubsub(self, received: messages.PubSubReceived, cause: Cause) -> None:
         """Fire what waits for a message of a topic."""
@@ -96,10 +118,8 @@ class Matcher:
         if tag is not None:
             await self._triggers.watch(candidate, tag)
 
-    async def _match(self, event: Event, cause: Cause, *, hops: int = 0, due: tuple[Schedule, ...] = ()) -> None:
-        if isinstance(event, CronEvent) and not due:
-            return
-        candidates = await self._triggers.candidates(KINDS[type(event)], keys_for(event, due))
+    async def _match(self, event: Event, cause: Cause, *, hops: int = 0) -> None:
+        candidates = await self._triggers.candidates(KINDS[type(event)], keys_for(event))
         await self._publish(firing.fires(candidates, event, event_id=cause.id, hops=hops))
 
     async def _publish(self, fires: Sequence[Fire]) -> None:

@@ -35,6 +35,8 @@ class Match:
 
     fires: bool
     reason: str
+    missed: bool = False
+    """Whether it would have fired in time, and comes too late to be made up for."""
 
 
 def matches(trigger: Trigger, event: Event) -> Match:  # noqa: PLR0911  one line for each kind of trigger
@@ -121,7 +123,9 @@ def _cron(trigger: CronTrigger, event: CronEvent) -> Match:
     if not cron.is_due(schedule, event.time, zone):
         return Match(fires=False, reason=f"{time} is not a minute of {trigger.schedule!r}{clock}")
     why_not = missed.why_not(trigger.missed, schedule, event.time, event.late, zone)
-    return _unless(f"{time} {why_not}" if why_not else "", fires=f"{time} is a minute of {trigger.schedule!r}{clock}")
+    if why_not:
+        return Match(fires=False, reason=f"{time} {why_not}", missed=True)
+    return Match(fires=True, reason=f"{time} is a minute of {trigger.schedule!r}{clock}")
 
 
 def _pubsub(trigger: PubSubTrigger, event: PubSubEvent) -> Match:
