@@ -89,6 +89,15 @@ async def test_a_delivery_tells_all_that_it_led_to(scene: Any) -> None:
     assert {reason for _, reason in said(told)} == {"push to main", "fired", "went no further", "by 9"}
 
 
+async def test_a_minute_of_the_clock_tells_what_it_led_to(scene: Any) -> None:
+    reason = "2026-03-04 14:15+00:00 was missed, and is not made up for"
+    await decide(scene, cause="tick/2026-03-04T14:15Z", about="trigger", decision="ignored", reason=reason)
+
+    told = await scene.person.get("/api/deliveries/tick%2F2026-03-04T14:15Z")
+
+    assert said(told) == [("ignored", reason)]
+
+
 async def test_a_delivery_that_led_to_nothing_was_heard(scene: Any) -> None:
     await scene.publisher.publish(GithubEvent(kind="star", payload=b"{}"), id="another")
     await scene.publisher.publish(GithubEvent(kind="issues", payload=b"{}"), id=DELIVERY)
