@@ -112,5 +112,6 @@ async def test_a_cluster_keeps_each_stream_three_times_and_may_lose_a_server(
         return (await jetstream.publish("event.test", b"said")).stream == "EVENTS"
 
     await eventually(stored, within=60)
-    assert {info.config.num_replicas for info in await jetstream.streams_info()} == {3}
+    infos = await eventually(jetstream.streams_info, within=60)  # whom to ask is elected anew, too
+    assert {info.config.num_replicas for info in infos} == {3}
     await client.close()
