@@ -60,16 +60,16 @@ class Installation:
     async def install(self, values: Values) -> None:
         await self.helm("install", CHART, RELEASE, merged(self.values, values), wait="watcher")
 
-    async def upgrade(self, values: Values) -> None:
-        await self.helm("upgrade", CHART, RELEASE, merged(self.values, values), wait="watcher")
+    async def upgrade(self, values: Values, *, wait: str = "watcher") -> None:
+        await self.helm("upgrade", CHART, RELEASE, merged(self.values, values), wait=wait)
 
     async def uninstall(self) -> None:
         await self.helm("uninstall", RELEASE, wait="watcher")
 
     async def pods(self) -> list[Any]:
-        """Return the pods of the release that are not on their way out."""
+        """Return the pods of the release that are neither done nor on their way out."""
         found = (await self.core.list_namespaced_pod(self.namespace)).items
-        return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+        return [pod for pod in found if not pod.metadata.deletion_timestamp and pod.status.phase != "Succeeded"]
 
     async def unready(self) -> list[str]:
         """Return the names of the pods that are not ready."""
@@ -84,6 +84,31 @@ class Installation:
         service = await self.core.read_namespaced_service(f"{RELEASE}-{part}", self.namespace)
         return f"http://{self.address}:{service.spec.ports[0].node_port}"
 
+    async def kubectl(self, *arguments: str, given: str = "") -> str:
+        """Return what kubectl prints; AssertionError with what it says when it fails."""
+        command = ["kubectl", "--kubeconfig", self._kubeconfig, "--namespace", self.namespace, *arguments]
+        done = await asyncio.to_thread(
+            subprocess.run, command, input=given, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    async def run_as(self, name: str, cronjob: str, *, command: str = "") -> None:
+        """Do now what a CronJob of the release does, or a shell command in its place; return when it succeeded."""
+        found = json.loads(await self.kubectl("get", f"cronjob/{RELEASE}-{cronjob}", "-o", "json"))
+        spec = found["spec"]["jobTemplate"]["spec"]
+        if command:
+            spec["template"]["spec"]["containers"][0]["command"] = ["sh", "-euc", command]
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+        await self.kubectl("create", "-f", "-", given=json.dumps(job))
+        await self.kubectl("wait", f"job/{name}", "--for=condition=complete", "--timeout=120s")
+
+    async def query(self, replica: int, statement: str) -> str:
+        """Return what a replica of PostgreSQL answers, without a head or padding."""
+        psql = ("psql", "--host=/run/postgresql", "--username=postgres", "--no-align", "--tuples-only", "estafette")
+        pod = f"{RELEASE}-db-{replica}"
+        return (await self.kubectl("exec", pod, "--", *psql, f"--command={statement}")).strip()
+
     async def left(self) -> set[str]:
         """Return what there is of the release in its namespace, by kind and name."""
         more = (
@@ -95,19 +120,7 @@ class Installation:
             "poddisruptionbudgets",
         )
         kinds = ",".join(("all", "ingresses", "roles", "rolebindings", *more))
-        command = [
-            "kubectl",
-            "--kubeconfig",
-            self._kubeconfig,
-            "--namespace",
-            self.namespace,
-            "get",
-            kinds,
-            "-o",
-            "json",
-        ]
-        done = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-        listed = json.loads((await done.communicate())[0])["items"]
+        listed = json.loads(await self.kubectl("get", kinds, "-o", "json"))["items"]
         return {f"{each['kind']} {each['metadata']['name']}" for each in listed if RELEASE in each["metadata"]["name"]}
 
 
@@ -229,7 +242,7 @@ async def _tell_pods(core: client.CoreV1Api, namespace: str, server: str) -> Non
     await core.create_namespaced_secret(namespace, body)
 
 
-VOLUMES: Mapping[str, int] = {"queue": 5, "db": 3}
+VOLUMES: Mapping[str, int] = {"queue": 5, "db": 5}
 """How many volumes the largest installation of the tests wants."""
 
 
@@ -250,7 +263,10 @@ async def _volumes(core: client.CoreV1Api, namespace: str) -> AsyncIterator[Valu
         }
         await core.create_persistent_volume(body)
     storage = {"storageClass": namespace}
-    yield {"db": {"persistence": storage}, "queue": {"nats": {"jetstream": {"fileStorage": storage}}}}
+    yield {
+        "db": {"persistence": storage, "backup": storage},
+        "queue": {"nats": {"jetstream": {"fileStorage": storage}}},
+    }
     for name in names:
         await core.delete_persistent_volume(name)
     shutil.rmtree(folder, ignore_errors=True)

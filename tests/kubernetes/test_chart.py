@@ -33,7 +33,7 @@ HIGHLY_AVAILABLE: Values = {
     "defaults": {"deployment": {"replicaCount": 2}},
     "api": {"autoscaling": {"enabled": True, "minReplicas": 2}},
     "web": {"autoscaling": {"enabled": True, "minReplicas": 2}},
-    "db": {"statefulset": {"replicas": 2}},
+    "db": {"statefulset": {"replicas": 2}, "backup": {"enabled": True}},
     "queue": {"cluster": {"enabled": True, "replicas": 3}},
 }
 
@@ -151,11 +151,41 @@ async def test_an_upgrade_loses_none_of_the_builds_that_run_and_nothing_stays_bu
     assert (await place.core.read_namespace(place.jobs_namespace)).status.phase == "Active"
 
 
-async def test_every_pod_becomes_ready_with_values_for_high_availability(place: Installation) -> None:
-    await place.install(merged(SMALL, HIGHLY_AVAILABLE))
+async def test_with_values_for_high_availability_all_is_ready_the_dump_can_be_restored_and_a_standby_takes_over(
+    place: Installation,
+) -> None:
+    values = merged(SMALL, HIGHLY_AVAILABLE)
+    await place.install(values)
     assert await place.unready() == []
     assert len(await place.pods()) == 2 * 9 + 2 + 3
+
+    await place.query(0, "SET ROLE estafette; CREATE TABLE marks AS SELECT 'kept' AS mark")
+    await place.run_as("dump-now", "db-backup")
+    await place.query(0, "DROP TABLE marks")
+    await place.run_as("restore-now", "db-backup", command="pg_restore -d estafette -t marks /backup/estafette-*.dump")
+    await eventually(lambda: _has(place, 1, "SELECT mark FROM marks", "kept"))
+
+    await place.upgrade(merged(values, {"db": {"statefulset": {"primary": 1}}}), wait="hookOnly")
+    await eventually(lambda: _is_primary(place, 1), within=120)
+    assert await place.query(1, "UPDATE marks SET mark = 'changed' RETURNING mark") == "changed\nUPDATE 1"
+    await place.kubectl("delete", "--wait=false", "pvc", f"data-{RELEASE}-db-0")
+    await place.kubectl("delete", "--grace-period=1", "pod", f"{RELEASE}-db-0")
+    await eventually(lambda: _has(place, 0, "SELECT mark FROM marks", "changed"), within=180)
+    assert not await _is_primary(place, 0)
+    await eventually(lambda: _is_whole(place), within=180)
     await place.uninstall()
+
+
+async def _is_primary(place: Installation, replica: int) -> bool:
+    return await _has(place, replica, "SELECT pg_is_in_recovery()", "f")
+
+
+async def _has(place: Installation, replica: int, statement: str, answer: str) -> bool:
+    return await place.query(replica, statement) == answer
+
+
+async def _is_whole(place: Installation) -> bool:
+    return await place.unready() == []
 
 
 async def _services(place: Installation) -> list[Any]:
