@@ -93,7 +93,7 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 
-    async def run_as(self, name: str, cronjob: str, *, command: str = "") -> None:
+    async def run_now(self, name: str, cronjob: str, *, command: str = "") -> None:
         """Do now what a CronJob of the release does, or a shell command in its place; return when it succeeded."""
         found = json.loads(await self.kubectl("get", f"cronjob/{RELEASE}-{cronjob}", "-o", "json"))
         spec = found["spec"]["jobTemplate"]["spec"]

@@ -160,27 +160,27 @@ async def test_with_values_for_high_availability_all_is_ready_the_dump_can_be_re
     assert len(await place.pods()) == 2 * 9 + 2 + 3
 
     await place.query(0, "SET ROLE estafette; CREATE TABLE marks AS SELECT 'kept' AS mark")
-    await place.run_as("dump-now", "db-backup")
+    await place.run_now("dump-now", "db-backup")
     await place.query(0, "DROP TABLE marks")
-    await place.run_as("restore-now", "db-backup", command="pg_restore -d estafette -t marks /backup/estafette-*.dump")
-    await eventually(lambda: _has(place, 1, "SELECT mark FROM marks", "kept"))
+    await place.run_now("restore-now", "db-backup", command="pg_restore -d estafette -t marks /backup/estafette-*.dump")
+    await eventually(lambda: _answers(place, 1, "SELECT mark FROM marks", "kept"))
 
     await place.upgrade(merged(values, {"db": {"statefulset": {"primary": 1}}}), wait="hookOnly")
     await eventually(lambda: _is_primary(place, 1), within=120)
     assert await place.query(1, "UPDATE marks SET mark = 'changed' RETURNING mark") == "changed\nUPDATE 1"
     await place.kubectl("delete", "--wait=false", "pvc", f"data-{RELEASE}-db-0")
     await place.kubectl("delete", "--grace-period=1", "pod", f"{RELEASE}-db-0")
-    await eventually(lambda: _has(place, 0, "SELECT mark FROM marks", "changed"), within=180)
+    await eventually(lambda: _answers(place, 0, "SELECT mark FROM marks", "changed"), within=180)
     assert not await _is_primary(place, 0)
     await eventually(lambda: _is_whole(place), within=180)
     await place.uninstall()
 
 
 async def _is_primary(place: Installation, replica: int) -> bool:
-    return await _has(place, replica, "SELECT pg_is_in_recovery()", "f")
+    return await _answers(place, replica, "SELECT pg_is_in_recovery()", "f")
 
 
-async def _has(place: Installation, replica: int, statement: str, answer: str) -> bool:
+async def _answers(place: Installation, replica: int, statement: str, answer: str) -> bool:
     return await place.query(replica, statement) == answer
 
 

@@ -14,6 +14,14 @@ from estafette_local.servers import NatsServer, PostgresServer
 
 
 @pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder whose path is short: that of a socket in it may have 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
 def nats_server() -> Iterator[NatsServer]:
     """An empty nats-server of this test's own; it may kill and restart it."""
     folder = Path(tempfile.mkdtemp(prefix="estafette-nats-"))

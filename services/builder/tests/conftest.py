@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -160,13 +159,6 @@ async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
     await declare(client.jetstream(), [])
     yield client.jetstream()
     await client.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

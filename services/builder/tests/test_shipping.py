@@ -11,20 +11,11 @@ from builder.spool import Spool
 from estafette_common.bus.messages.logs import Change, End, Entry, Image, Line, LogChunk
 from estafette_common.bus.messages.message import Encoded, Message
 from estafette_common.bus.publishing import NotStoredError
-from estafette_common.jobs.lifecycle import Kind, Outcome, StageStatus
-from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_common.jobs.lifecycle import Outcome, StageStatus
+from estafette_local import plans
 from estafette_local.waiting import eventually
 
-PLAN = Plan(
-    kind=Kind.BUILD,
-    job_id="1",
-    repository=Repository(source="github.com", owner="acme", name="shop"),
-    branch="main",
-    revision="c" * 40,
-    clone_url="file:///nowhere",
-    version=Version(version="1.0.7", counter=7),
-    stages=(),
-)
+PLAN = plans.plan(job_id="1")
 
 
 class Stream:

@@ -1,10 +1,8 @@
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,13 +139,6 @@ class Scene:
         commands = [Lose.decode(message.data or b"", {}) for message in messages]
         assert len({command.job_id for command in commands}) == len(commands), "a build was lost twice"
         return {command.job_id: command.reason for command in commands}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="estafette-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Host:

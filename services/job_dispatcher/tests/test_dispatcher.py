@@ -15,8 +15,9 @@ from estafette_common.bus.messages.jobs import JobCancel, JobDispatched, JobFail
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.bus.topology import declare
 from estafette_common.jobs.lifecycle import Kind, Outcome
-from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import PlannedStage
 from estafette_common.manifest.secrets import seal_key
+from estafette_local import plans
 from estafette_local.servers import NatsServer, free_port
 from estafette_local.waiting import eventually
 from job_dispatcher.app import create_app
@@ -29,14 +30,8 @@ JOB_KEY = bytes(reversed(range(32)))
 
 def request(*, job_id: str = "", secret_key: bytes = SECRET_KEY) -> JobRequested:
     job_id = job_id or str(uuid4().int >> 65)
-    plan = Plan(
-        kind=Kind.BUILD,
+    plan = plans.plan(
         job_id=job_id,
-        repository=Repository(source="github.com", owner="acme", name="shop"),
-        branch="main",
-        revision="c" * 40,
-        clone_url="file:///nowhere",
-        version=Version(version="1.0.7", counter=7),
         stages=(PlannedStage(name="test", image="busybox:latest", commands=("true",)),),
     )
     sealed = seal_key(JOB_KEY, secret_key=secret_key, job_id=job_id)

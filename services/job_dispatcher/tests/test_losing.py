@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from estafette_common.bus.messages.jobs import JobHeartbeat
 from estafette_common.jobs.lifecycle import Kind, Outcome
-from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import Plan, PlannedStage
 from estafette_common.jobs.runtimes import Loss
 from estafette_common.jobs.usage import Usage
+from estafette_local import plans
 from job_dispatcher.losing import given, is_heard, outcome_of, why_no_other
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -15,14 +16,8 @@ PASSING = {Loss.DELETED, Loss.EVICTED, Loss.NODE, Loss.CRASHED}
 
 
 def plan(kind: Kind, *, retries: int = 0) -> Plan:
-    return Plan(
+    return plans.plan(
         kind=kind,
-        job_id="7",
-        repository=Repository(source="github.com", owner="acme", name="shop"),
-        branch="main",
-        revision="c" * 40,
-        clone_url="file:///nowhere",
-        version=Version(version="1.0.7", counter=7),
         stages=(PlannedStage(name="deploy", image="busybox", retries=retries),),
     )
 

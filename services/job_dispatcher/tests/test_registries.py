@@ -2,26 +2,16 @@ import json
 from typing import Any
 
 import pytest
-from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_common.jobs.plan import Plan
 from estafette_common.manifest.secrets import SecretError, encrypt
+from estafette_local import plans
 from job_dispatcher.registries import logins, server
 
 KEY = bytes(range(32))
 
 
 def plan(*credentials: dict[str, Any]) -> Plan:
-    return Plan(
-        kind=Kind.BUILD,
-        job_id="7",
-        repository=Repository(source="github.com", owner="acme", name="shop"),
-        branch="main",
-        revision="c" * 40,
-        clone_url="file:///nowhere",
-        version=Version(version="1.0.7", counter=7),
-        stages=(),
-        credentials=credentials,
-    )
+    return plans.plan(credentials=credentials)
 
 
 def credential(repository: str = "", *, kind: str = "container-registry-pull", key: bytes = KEY) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, Repository, Version
 from estafette_common.jobs.runtimes import JobSpec
 from estafette_common.jobs.runtimes.local import LocalRuntime
 from estafette_common.jobs.usage import Usage
 from estafette_common.manifest.secrets import seal_key
+from estafette_local import plans
 from job_dispatcher.minting import Mint
 from job_dispatcher.starting import Starter
 
@@ -31,18 +31,8 @@ class Notebook(LocalRuntime):
 
 
 def request(measured: Usage | None) -> JobRequested:
-    plan = Plan(
-        kind=Kind.BUILD,
-        job_id="7",
-        repository=Repository(source="github.com", owner="acme", name="shop"),
-        branch="main",
-        revision="c" * 40,
-        clone_url="file:///nowhere",
-        version=Version(version="1.0.7", counter=7),
-        stages=(),
-    )
     sealed = seal_key(os.urandom(32), secret_key=SECRET_KEY, job_id="7")
-    return JobRequested(kind=Kind.BUILD, job_id="7", plan=plan, sealed_key=sealed, measured=measured)
+    return JobRequested(kind=Kind.BUILD, job_id="7", plan=plans.plan(), sealed_key=sealed, measured=measured)
 
 
 @pytest.mark.parametrize(

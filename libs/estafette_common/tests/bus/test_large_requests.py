@@ -5,21 +5,15 @@ from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.bus.topology import declare
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import PlannedStage
+from estafette_local import plans
 from estafette_local.servers import NatsServer
 from nats import connect
 
 
 def request(size: int) -> JobRequested:
     """Return the request of a job with commands of a size, in bytes."""
-    plan = Plan(
-        kind=Kind.BUILD,
-        job_id="7",
-        repository=Repository(source="github.com", owner="acme", name="shop"),
-        branch="main",
-        revision="c" * 40,
-        clone_url="file:///nowhere",
-        version=Version(version="1.0.7", counter=7),
+    plan = plans.plan(
         stages=(PlannedStage(name="test", image="busybox", commands=("echo a line", "x" * size)),),
     )
     return JobRequested(kind=Kind.BUILD, job_id="7", plan=plan, sealed_key="sealed")

@@ -74,6 +74,11 @@ def test_an_interval_is_looked_at_when_it_ends(interval: str, found: bool) -> No
     assert (slots_of(interval, "Europe/Paris") <= here) == found
 
 
+@pytest.mark.parametrize(("schedule", "timezone"), [("30 2 * * *", "@every 0"), ("@every x", "UTC"), ("@every 0h", "")])
+def test_what_is_broken_has_a_clock_that_keeps_nothing_back(schedule: str, timezone: str) -> None:
+    assert slots_of("30 2 * * *", "") <= slots_at(HALF_PAST_TWO, ["", clock_of(schedule, timezone)])
+
+
 def test_a_minute_looks_into_four_slots_of_a_clock() -> None:
     assert len(slots_at(HALF_PAST_TWO, ["Europe/Paris"])) == 4
 
