@@ -1,5 +1,6 @@
 """What is wrong with an expression whatever the values of its variables are, found before anything runs."""
 
+from functools import lru_cache
 from typing import Any
 
 from lark import Token, Tree
@@ -8,6 +9,7 @@ from estafette_common.manifest.when import operators
 from estafette_common.manifest.when.grammar import WhenError, column, known_name, parse, unquoted
 
 
+@lru_cache(maxsize=1_000)  # many stages have the same
 def check(text: str) -> None:
     """Raise WhenError for an expression that could only fail, whatever the values of its variables."""
     if _kind(parse(text).tree) not in {bool, None}:
