@@ -52,7 +52,10 @@ async def push(stack: Stack, forge_root: Path, session: aiohttp.ClientSession, n
     build_id = identity.job_id(f"github.com/{repository.full_name}", identity.derive(delivery.id, "git-push"))
     build = {"repoSource": "github.com", "repoOwner": "acme", "repoName": repository.name, "id": build_id}
     began = time.perf_counter()
-    milliseconds: Callable[[], float] = lambda: (time.perf_counter() - began) * 1000  # noqa: E731
+
+    def milliseconds() -> float:
+        return (time.perf_counter() - began) * 1000
+
     watching = asyncio.ensure_future(watch(person, build, milliseconds))
     if await person.deliver(delivery) != 200:
         sys.exit("the webhook was refused")

@@ -43,8 +43,10 @@ class Triggers:
 
     async def candidates(self, kind: str, keys: Sequence[str]) -> list[Candidate]:
         """Return the triggers of a kind under some keys, in an order that is always the same."""
-        one = len(keys) == 1
-        rows = await self._database.pool.fetch(SELECT_ONE if one else SELECT, kind, keys[0] if one else list(keys))
+        if len(keys) == 1:
+            rows = await self._database.pool.fetch(SELECT_ONE, kind, keys[0])
+        else:
+            rows = await self._database.pool.fetch(SELECT, kind, list(keys))
         found = {(row["source"], row["owner"], row["name"], row["digest"]): row["written"] for row in rows}
         return [candidate(*place, written) for place, written in found.items()]
 

@@ -58,14 +58,14 @@ class Usages:
         return measured([Past(**row) for row in rows])
 
 
-LATEST_BUILDS = """
-    SELECT outcome, most_memory AS memory, most_cpu AS cpu, out_of_memory FROM builds
-    WHERE source = $1 AND owner = $2 AND name = $3 AND dispatched_at IS NOT NULL AND finished_at IS NOT NULL
+_LATEST = """
+    SELECT outcome, most_memory AS memory, most_cpu AS cpu, out_of_memory FROM {table}
+    WHERE source = $1 AND owner = $2 AND name = $3{narrower} AND dispatched_at IS NOT NULL AND finished_at IS NOT NULL
     ORDER BY inserted_at DESC LIMIT $4
 """
 
 LATEST = {
-    Kind.BUILD: LATEST_BUILDS,
-    Kind.RELEASE: LATEST_BUILDS.replace("builds", "releases").replace("ORDER", "AND target = $5 ORDER"),
-    Kind.BOT: LATEST_BUILDS.replace("builds", "bots").replace("ORDER", "AND bot = $5 ORDER"),
+    Kind.BUILD: _LATEST.format(table="builds", narrower=""),
+    Kind.RELEASE: _LATEST.format(table="releases", narrower=" AND target = $5"),
+    Kind.BOT: _LATEST.format(table="bots", narrower=" AND bot = $5"),
 }

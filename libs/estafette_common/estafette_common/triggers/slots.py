@@ -11,22 +11,22 @@ from datetime import datetime
 from itertools import product
 
 from estafette_common.triggers import cron
-from estafette_common.triggers.cron import CronError, Interval
+from estafette_common.triggers.cron import EVERY, CronError, Interval
 
 HOURS, MINUTES = 24, 60
 ALL = "*"
-EVERY = "@every "
 
 MOST = 60
 """Slots of a schedule: one with more times a day is in those of its minutes, whatever the hour."""
 
 
 def clock_of(schedule: str, timezone: str) -> str:
-    """Return the name of a schedule's clock; one that is broken has that of its time zone."""
+    """Return the name of a schedule's clock; one that is broken, or of no time zone, is never due, by any clock."""
     try:
         parsed = cron.parse(schedule)
+        cron.zone(timezone)
     except CronError:
-        return timezone
+        return ""
     return f"{EVERY}{parsed.minutes}" if isinstance(parsed, Interval) else timezone
 
 
