@@ -32,8 +32,15 @@ from estafette_common.telemetry import handling
 
 log = structlog.get_logger()
 
-FETCH = 0.5
-"""Seconds one request for a message stays open; after a restart of the server, messages may wait as long."""
+FETCH = 5.0
+"""Seconds one request for a message stays open. Each costs about a millisecond of processor, here and at the server;
+messages may wait as long when another server of a cluster begins to lead their consumer."""
+
+HANDING_BACK = 0.05
+"""Seconds that what was on its way when fetching stopped has to be handed back."""
+
+ASK_AGAIN = {"Status": "503"}
+"""Headers of what a server says when it does not know of a request; then FastStream asks again."""
 
 Body = TypeVar("Body", bound=Message | SealedLogChunk | Replay)
 Handler = Callable[[Body, Cause], Awaitable[None]]
@@ -69,6 +76,7 @@ class Bus:
             ping_interval=10,
             max_outstanding_pings=2,
             closed_cb=self._closed,
+            reconnected_cb=self._ask_again,
         )
 
     def consume(self, consumer: Consumer, handler: Handler[Any]) -> None:
@@ -149,7 +157,7 @@ class Bus:
             await self._watch.stop()
         self._stop_fetching()
         if self._consumers:
-            await asyncio.sleep(FETCH)  # the requests that are open come home
+            await self._withdraw()
         await self._broker.stop()
 
     async def ready(self) -> bool:
@@ -232,6 +240,25 @@ class Bus:
     def _stop_fetching(self) -> None:
         for subscriber in self._broker.subscribers:
             subscriber.running = False
+
+    async def _withdraw(self) -> None:
+        """Let the server forget the requests that are open, and hand back what it has sent by then."""
+        for pulls in self._pulls():
+            await self._connection._send_unsubscribe(pulls._id)  # noqa: SLF001  `unsubscribe` would lose what comes
+        with suppress(nats.errors.Error, TimeoutError):  # a server that is away has forgotten them
+            await self._connection.flush(timeout=1)
+        await self._ask_again()
+        await asyncio.sleep(HANDING_BACK)
+
+    async def _ask_again(self) -> None:
+        """Let each request end that is open: a server that was started again does not know of it."""
+        for pulls in self._pulls():
+            pulls._pending_queue.put_nowait(Msg(self._connection, headers=ASK_AGAIN))  # noqa: SLF001  no other way
+
+    def _pulls(self) -> list[Any]:
+        """Return the subscriptions on which messages come that were asked for."""
+        subscriptions: list[Any] = [getattr(each, "subscription", None) for each in self._broker.subscribers]
+        return [each._sub for each in subscriptions if each is not None]  # noqa: SLF001  the library has no way to wake it
 
 
 def _decode(

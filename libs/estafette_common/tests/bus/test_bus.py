@@ -178,6 +178,29 @@ async def test_what_is_in_hand_at_shutdown_goes_to_a_replica_at_once(nats_server
     await eventually(lambda: staying.taken == ["e-1"], within=5)
 
 
+@pytest.fixture
+def patient_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no request for a message end by itself while a test runs."""
+    monkeypatch.setattr("estafette_common.bus.bus.FETCH", 3600.0)
+
+
+@pytest.mark.usefixtures("patient_requests")
+async def test_what_comes_when_a_service_has_stopped_goes_to_a_replica(nats_server: NatsServer, bus: Bus) -> None:
+    leaving = Bus(nats_server.url, source="leaving")
+    left, staying = Handler(), Handler()
+    leaving.consume(READER, left.handle)
+    bus.consume(READER, staying.handle)
+    await leaving.start()
+    await leaving.stop()
+    await bus.start()
+
+    await bus.publish(PUSH, id="e-1")
+
+    await eventually(lambda: staying.taken == ["e-1"], within=5)
+    assert left.taken == []
+
+
+@pytest.mark.usefixtures("patient_requests")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_consumer_comes_back_by_itself_after_the_server_restarted(
     bus: Bus, nats_server: NatsServer, how: signal.Signals
