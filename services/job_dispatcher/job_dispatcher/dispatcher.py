@@ -37,7 +37,7 @@ class Dispatcher:
     async def on_requested(self, request: JobRequested, cause: Cause) -> None:
         """Start the job unless it is there, ended, or is canceled: a request that comes late starts nothing."""
         kind, job_id = request.kind, request.job_id
-        if await self._is_settled(kind, job_id):
+        if await self._history.is_settled(kind, job_id):
             log.info("job had ended already", job=request.plan.job_name)
             return
         try:
@@ -55,8 +55,3 @@ class Dispatcher:
         dispatched = JobDispatched(kind=kind, job_id=job_id, runtime=self._runtime.name, name=name)
         await self._bus.publish(dispatched, id=cause.derive("dispatched"))
         log.info("job dispatched", job=name, runtime=self._runtime.name)
-
-    async def _is_settled(self, kind: str, job_id: str) -> bool:
-        """Return whether the job needs no first attempt any more."""
-        over = await self._history.is_over(kind, job_id) or await self._history.is_canceled(kind, job_id)
-        return over or await self._history.last_loss(kind, job_id) is not None

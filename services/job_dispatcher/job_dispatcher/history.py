@@ -1,5 +1,6 @@
 """What the bus remembers of a job."""
 
+import asyncio
 from typing import TypeVar
 
 from estafette_common.bus.bus import Bus
@@ -25,6 +26,12 @@ class History:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+
+    async def is_settled(self, kind: str, job_id: str) -> bool:
+        """Return whether the job needs no first attempt any more: it ended, was lost before, or shall not run."""
+        ends = (JobFinished, JobGone, JobLost, JobCancel)
+        told = await asyncio.gather(*(self._last(end, kind, job_id) for end in ends))
+        return any(end is not None for end in told)
 
     async def is_gone(self, kind: str, job_id: str) -> bool:
         """Return whether it was told that nothing of the job is left."""
