@@ -1,8 +1,9 @@
 """The builder host: starts builders on this machine by forking itself, and starts them again when they die.
 
-Starting a Python process costs some 400 ms; forking this one, which has everything imported, a few. It has one thread
-and no event loop, so that a fork is whole. Builders are sessions of their own and outlive the host; a host that is
-started again finds them by their folders. What takes time, as removing a job does, is done by a fork, too.
+Starting a Python process costs some 400 ms; forking this one, which has everything imported, a few, and one fork is
+kept ready for the job that comes next. The host has one thread and no event loop, so that a fork is whole. Builders are
+sessions of their own and outlive the host; a host that is started again finds them by their folders. What takes time,
+as removing a job does, is done by a fork, too.
 """
 
 import gc
@@ -34,11 +35,15 @@ from estafette_common.manifest.secrets import SecretError, parse_key
 
 from builder.clients import PATIENCE, Client, Clients
 from builder.jobfolders import Folder, Jobs
+from builder.spare import Spare
 
 log = structlog.get_logger()
 
 AGAIN_AFTER = 1.0
 """Seconds before what the machine had no room for, a process or a file, is tried again."""
+
+QUIET = 0.05
+"""Seconds without anything to do before a spare is made; a builder that was just started has the processor first."""
 
 Run = Callable[[Folder], int]
 """Runs the attempt of a folder in the forked process; returns its exit code."""
@@ -60,6 +65,7 @@ class Host:
         """The process handle of each job's builder."""
         self._waiting: list[Folder] = []
         """Jobs whose next attempt could not be started yet."""
+        self._spare: Spare | None = None
         self._stopping = False
 
     def serve(self) -> None:
@@ -83,7 +89,11 @@ class Host:
         self._socket_path.unlink(missing_ok=True)
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(AGAIN_AFTER if self._waiting else self._clients.seconds_left()):
+        ready = self._selector.select(self._patience())
+        if not ready and self._spare is None:
+            with suppress(OSError):  # the machine has no room now
+                self._spare = self._new_spare()
+        for key, _ in ready:
             try:
                 key.data()
             except Exception:
@@ -93,6 +103,12 @@ class Host:
         waiting, self._waiting = self._waiting, []
         for folder in waiting:
             self._adopt(folder)
+
+    def _patience(self) -> float | None:
+        """Return after how many seconds there is something to do though nothing happens."""
+        if self._waiting:
+            return AGAIN_AFTER
+        return QUIET if self._spare is None else self._clients.seconds_left()
 
     def _catch_signals(self) -> None:
         self._wake, writing = os.pipe()
@@ -224,14 +240,26 @@ class Host:
 
     def _fork_builder(self, folder: Folder, *, attempt: int) -> None:
         folder.set_attempt(attempt)
-        pid = self._fork(partial(self._build, folder))
+        spare, self._spare = self._spare, None
         try:
-            folder.set_pid(pid)
-        except OSError:
-            os.kill(pid, signal.SIGKILL)  # a later host would not know of it
-            raise
+            pid = self._begin(folder, spare or self._new_spare())
+        except BrokenPipeError:  # the spare died
+            pid = self._begin(folder, self._new_spare())
         log.info("builder started", job=folder.name, attempt=attempt, pid=pid)
         self._watch(folder, pid)
+
+    def _begin(self, folder: Folder, spare: Spare) -> int:
+        """Leave a job to a process that a later host knows of before it begins."""
+        try:
+            folder.set_pid(spare.pid)
+        except OSError:
+            spare.let_go()
+            raise
+        spare.begin(folder.name)
+        return spare.pid
+
+    def _new_spare(self) -> Spare:
+        return Spare(self._fork, lambda name: self._build(self._jobs.folder(name)))
 
     def _fork(self, work: Callable[[], int | None], *, client: Client | None = None) -> int:
         """Do the work in a process of its own, which keeps a client and exits with the code of the work."""
@@ -256,6 +284,8 @@ class Host:
         self._selector.close()
         self._clients.let_go(but=client)
         self._jobs.let_go()
+        if self._spare is not None:
+            self._spare.let_go()
         for handle in self._watched.values():
             os.close(handle)
 

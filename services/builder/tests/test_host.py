@@ -40,6 +40,21 @@ def session_members(session: int) -> list[str]:
     return found
 
 
+async def waiting_process(machine: Any, *, beside: int = 0) -> int:
+    """Return the one process that the host keeps for the job that comes next, beside a builder."""
+
+    def look() -> int:
+        children = Path(f"/proc/{machine.host.pid}/task/{machine.host.pid}/children").read_text().split()
+        (child,) = {int(each) for each in children} - {beside}
+        return child
+
+    return await eventually(look)
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 async def ask(machine: Any, line: bytes) -> bytes:
     """Return what the host answers to a line, nothing if it hangs up."""
     reader, writer = await asyncio.open_unix_connection(str(machine.socket))
@@ -110,6 +125,40 @@ async def test_a_host_may_be_started_again_while_its_builders_run(machine: Any, 
     await machine.start_host()
     (folder / "go").touch()
 
+    assert (await machine.finished()).attempt == 1
+
+
+async def test_a_job_is_run_by_a_process_that_was_there_before_it(machine: Any) -> None:
+    waiting = await waiting_process(machine)
+
+    await machine.start(stage("test", "true"))
+
+    assert (await machine.finished()).attempt == 1
+    assert machine.pid() == waiting
+
+
+async def test_a_job_is_run_though_the_process_that_waited_for_it_died(machine: Any) -> None:
+    waiting = await waiting_process(machine)
+    os.kill(waiting, signal.SIGKILL)
+    await eventually(lambda: not is_there(waiting))
+
+    await machine.start(stage("test", "true"))
+
+    assert (await machine.finished()).attempt == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_no_process_waits_for_a_job_once_its_host_is_gone(
+    machine: Any, folder: Path, how: signal.Signals
+) -> None:
+    await machine.start(holding(folder / "go"))
+    await eventually(lambda: machine.says("wait", "began"))
+    waiting = await waiting_process(machine, beside=machine.pid())
+
+    machine.stop_host(how)
+
+    await eventually(lambda: not is_there(waiting))
+    (folder / "go").touch()
     assert (await machine.finished()).attempt == 1
 
 
