@@ -107,10 +107,11 @@ async def _run(attempt: Attempt, settings: Settings, ending: asyncio.Event) -> N
                 values, refusal = secrets_of(attempt.plan, attempt.key), None
             except SecretError as error:
                 values, refusal = [], Ended(Outcome.REJECTED, str(error))
-            cloned = refusal or earlier.kept or not attempt.plan.clone
-            cloning = None if cloned else _clone(attempt, held)
+            cloned = bool(refusal or earlier.kept or not attempt.plan.clone)
             async with _giving_up_after(attempt.plan.timeout):
-                client, runtime = await asyncio.gather(_connect(attempt, settings), _runtime(attempt, settings, held))
+                client, runtime, cloning = await asyncio.gather(
+                    _connect(attempt, settings), _runtime(attempt, settings, held), _clone(attempt, held, cloned=cloned)
+                )
             held.push_async_callback(_close, client)
             teller = await _teller(client, attempt, settings, Masker(values))
             async with _giving_up_after(attempt.plan.timeout + TELL_WITHIN):
@@ -237,7 +238,10 @@ async def _hear(client: Client, plan: Plan, job: Job, ending: asyncio.Event) -> 
     await client.subscribe(subjects.fill(JobCancel.SUBJECT, kind=plan.kind, job_id=plan.job_id), cb=canceled)
 
 
-def _clone(attempt: Attempt, held: AsyncExitStack) -> Cloning:
+async def _clone(attempt: Attempt, held: AsyncExitStack, *, cloned: bool) -> Cloning | None:
+    """Begin to clone, unless that is done or not to be done; it goes on while NATS is away."""
+    if cloned:
+        return None
     cloning = Cloning(
         attempt.plan,
         token=_open(attempt, attempt.plan.clone_token),

@@ -29,6 +29,7 @@ class Resolver:
         self._open = open_secrets
         self._trust = Trust(plan, open_secrets)
         self._started_at = datetime.now(UTC)
+        self._known: dict[str, dict[str, str]] = {}
 
     def holds(self, condition: str, status: str) -> bool:
         """Return whether a condition holds. Raises WhenError."""
@@ -110,4 +111,6 @@ class Resolver:
         return resolved
 
     def _variables(self, status: str) -> dict[str, str]:
-        return job_variables(self._plan, status=status, started_at=self._started_at)
+        if status not in self._known:
+            self._known[status] = job_variables(self._plan, status=status, started_at=self._started_at)
+        return self._known[status]

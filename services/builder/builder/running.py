@@ -117,9 +117,10 @@ class Job:
         return ended
 
     async def _all(self, cloning: Cloning | None, kept: int) -> None:
+        self._info(kept)
+        await asyncio.sleep(0)  # what is said goes out before more is thought of
         if not kept:
             self._look_ahead()
-        self._info(kept)
         if cloning is not None:
             await self._clone(cloning)
         for _ in range(kept):

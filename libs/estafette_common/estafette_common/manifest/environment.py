@@ -34,24 +34,31 @@ EVENT_NAMES = {"pubsub": "PUB_SUB", "repoBranch": "BRANCH"}
 """Kinds and fields whose variables are called otherwise."""
 
 
+NO_UPPER = re.compile(r"[^A-Z0-9]+")
+NO_LOWER = re.compile(r"[^a-z0-9]+")
+
+WORD = re.compile(r"(?<=.)([A-Z])(?=[a-z])")
+HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+"""Where a name in camel case is split: before a capital that begins a word, then before one that ends a small one."""
+
+
 def upper_snake(name: str) -> str:
     """Return the name as part of a variable: `HTTPServer` → `HTTP_SERVER`, `userID` → `USER_ID`."""
-    return re.sub(r"[^A-Z0-9]+", "_", _split(name).upper())
+    return NO_UPPER.sub("_", _split(name).upper())
 
 
 def lower_snake(name: str) -> str:
     """Return the name as part of a file name: `kubernetes-engine` → `kubernetes_engine`."""
-    return re.sub(r"[^a-z0-9]+", "_", _split(name).lower())
+    return NO_LOWER.sub("_", _split(name).lower())
 
 
 def _split(name: str) -> str:
-    split = re.sub(r"(?<=.)([A-Z])(?=[a-z])", r"_\1", name)
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", split)
+    return HUMP.sub(r"_\1", WORD.sub(r"_\1", name))
 
 
 def dns_safe(text: str) -> str:
     """Return a text as a DNS label: lower case letters, digits and single hyphens, at most 63; may be empty."""
-    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-").lstrip("0123456789-")
+    label = NO_LOWER.sub("-", text.lower()).strip("-").lstrip("0123456789-")
     return label[:LONGEST_LABEL].strip("-")
 
 
