@@ -2,7 +2,7 @@
 
 `make bench-push-to-log`. Counted from sending the signed webhook to the line at a client of the event stream. Two
 lines are looked at: the very first, and the first that the manifest's own stage prints, after the clone. The manifest
-comes through the contents API of a small server on loopback, the clone from a repository on disk.
+comes through the contents API of a small server on loopback that has it at hand, the clone from a repository on disk.
 """
 
 import argparse
@@ -43,10 +43,12 @@ class Sample:
     end: float
 
 
-async def push(stack: Stack, forge_root: Path, session: aiohttp.ClientSession, number: int) -> Sample:
+async def push(stack: Stack, forge: FakeForge, session: aiohttp.ClientSession, number: int) -> Sample:
     """Push once and watch."""
-    repository = GitRepository(forge_root, "acme", f"bench-{number}")
+    assert forge.repositories is not None
+    repository = GitRepository(forge.repositories, "acme", f"bench-{number}")
     revision = repository.commit({".estafette.yaml": MANIFEST})
+    await forge.read("acme", repository.name, revision, ".estafette.yaml")
     delivery = push_delivery(SAMPLE, repository, revision=revision, secret=stack.webhook_secret)
     person = Person(session, ingress=stack.url("webhook-ingress"), api=stack.url("api"))
     build_id = identity.job_id(f"github.com/{repository.full_name}", identity.derive(delivery.id, "git-push"))
@@ -56,11 +58,10 @@ async def push(stack: Stack, forge_root: Path, session: aiohttp.ClientSession, n
     def milliseconds() -> float:
         return (time.perf_counter() - began) * 1000
 
-    watching = asyncio.ensure_future(watch(person, build, milliseconds))
     if await person.deliver(delivery) != 200:
         sys.exit("the webhook was refused")
     accepted = milliseconds()
-    first, stage = await watching
+    first, stage = await watch(person, build, milliseconds)
     return Sample(accepted, first, stage, milliseconds())
 
 
@@ -96,7 +97,7 @@ async def measure(data: Path, runtime: str, count: int) -> tuple[list[Sample], l
         try:
             samples, bare = [], []
             for number in range(count + 3):
-                sample = await push(stack, data / "repositories", session, number)
+                sample = await push(stack, forge, session, number)
                 if number >= 3:
                     samples.append(sample)
                     if runtime == "docker":

@@ -17,6 +17,8 @@ from estafette_local.servers import free_port
 
 OPENAPI = Path(__file__).parents[1] / "forge/node_modules/@octokit/openapi/generated/api.github.com.json"
 
+REVISION = re.compile(r"[0-9a-f]{40}")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -33,6 +35,8 @@ class FakeForge:
         """Root of `<owner>/<name>.git`."""
         self._port = free_port()
         self._failures: list[int] = []
+        self._at_hand: dict[tuple[str, ...], bytes] = {}
+        """Files by owner, repository, revision and path."""
         self._runner: web.AppRunner | None = None
 
     @property
@@ -89,16 +93,27 @@ class FakeForge:
             return web.json_response({"message": "told to fail"}, status=self._failures.pop(0))
         return await handler(request)
 
-    async def _contents(self, request: web.Request) -> web.Response:
-        where = request.match_info
+    async def read(self, owner: str, repository: str, revision: str, path: str) -> bytes | None:
+        """Return a file of a revision, or nothing where there is none. It is at hand from then on."""
+        place = (owner, repository, revision, path)
+        if place in self._at_hand:
+            return self._at_hand[place]
         if self.repositories is None:
-            raise web.HTTPNotFound
-        repository = self.repositories / where["owner"] / f"{where['repo']}.git"
-        command = ["git", "-C", str(repository), "show", f"{request.query.get('ref', 'HEAD')}:{where['path']}"]
+            return None
+        command = ["git", "-C", str(self.repositories / owner / f"{repository}.git"), "show", f"{revision}:{path}"]
         shown = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
         if shown.returncode != 0:
+            return None
+        if REVISION.fullmatch(revision):  # what a branch has can change
+            self._at_hand[place] = shown.stdout
+        return shown.stdout
+
+    async def _contents(self, request: web.Request) -> web.Response:
+        where = request.match_info
+        content = await self.read(where["owner"], where["repo"], request.query.get("ref", "HEAD"), where["path"])
+        if content is None:
             return web.json_response({"message": "Not Found"}, status=404)
-        return web.Response(body=shown.stdout, content_type="application/vnd.github.raw+json")
+        return web.Response(body=content, content_type="application/vnd.github.raw+json")
 
     async def _ref(self, request: web.Request) -> web.Response:
         where = request.match_info

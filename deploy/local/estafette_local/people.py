@@ -175,7 +175,7 @@ class Person:
 
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
-RECONNECT_AFTER = 0.005
+RECONNECT_AFTER = 0.02
 """Seconds; a browser takes longer, but this one waits for builds that are not there yet."""
 
 
