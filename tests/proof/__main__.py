@@ -13,6 +13,7 @@ from tests.proof.proving import begin, folder, forget, report, scene, settle
 from tests.proof.schedule import LONG, QUICK, schedule
 
 BUILDS = {"quick": 100, "long": 300}
+"""That pushes make; those of the schedule come on top."""
 
 
 def main() -> int:

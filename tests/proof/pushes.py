@@ -1,5 +1,6 @@
 """What is pushed in a proof, and what must become of it. Pure: the seed decides all of it."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,11 +76,11 @@ class Plan:
 
 
 def plan(seed: int, *, builds: int, seconds: float) -> Plan:
-    """Return so many pushes, spread over so many seconds; the same for the same seed."""
+    """Return pushes for so many builds, and some for none, spread over so many seconds; the same for the same seed."""
     chance = random.Random(f"pushes {seed}")
     kinds = _kinds(chance, builds)
     times = sorted(chance.uniform(0, seconds) for _ in kinds)
-    again = set(chance.sample(range(builds), max(1, round(builds * REPEATED))))
+    again = set(chance.sample(range(len(kinds)), math.ceil(len(kinds) * REPEATED)))
     pushes = [
         _push(chance, number, kind, at, again_after=chance.uniform(0, 20) if number in again else None)
         for number, (kind, at) in enumerate(zip(kinds, times, strict=True))
@@ -87,7 +88,7 @@ def plan(seed: int, *, builds: int, seconds: float) -> Plan:
     faults = ("signature", "truncated", "unsigned", "nameless")
     malformed = [
         Malformed(number=number, at=chance.uniform(0, seconds), fault=faults[number % len(faults)])
-        for number in range(max(2, round(builds * MALFORMED)))
+        for number in range(math.ceil(len(kinds) * MALFORMED))
     ]
     return Plan(pushes=pushes, malformed=malformed)
 
@@ -108,6 +109,9 @@ def repositories() -> list[str]:
     return [RELEASED, SCHEDULED, *(f"proof-{number}" for number in range(REPOSITORIES))]
 
 
+NO_BUILD = "none"
+"""The kind of push without a manifest."""
+
 SHARES = {
     "plain": 0.30,
     "failing": 0.15,
@@ -116,15 +120,16 @@ SHARES = {
     "long": 0.05,
     "released": 0.10,
     "rejected": 0.08,
-    "none": 0.07,
+    NO_BUILD: 0.07,
 }
 """Part of the pushes by what their manifest is like."""
 
 
-def _kinds(chance: random.Random, count: int) -> list[str]:
+def _kinds(chance: random.Random, builds: int) -> list[str]:
     """Return the kind of each push: every kind is there, the rest by its share."""
-    rest = chance.choices(list(SHARES), weights=list(SHARES.values()), k=count - len(SHARES))
-    kinds = [*SHARES, *rest]
+    kinds = list(SHARES)
+    while len(kinds) - kinds.count(NO_BUILD) < builds:
+        kinds += chance.choices(list(SHARES), weights=list(SHARES.values()))
     chance.shuffle(kinds)
     return kinds
 
@@ -274,5 +279,5 @@ _MAKERS = {
     "long": _long,
     "released": _released,
     "rejected": _rejected,
-    "none": _none,
+    NO_BUILD: _none,
 }

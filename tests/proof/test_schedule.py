@@ -63,13 +63,13 @@ def _same(one: Fault, other: Fault) -> bool:
 
 
 @pytest.mark.parametrize("builds", [100, 300])
-def test_pushes_are_as_many_as_asked_for_and_of_every_kind(builds: int) -> None:
+def test_pushes_make_as_many_builds_as_asked_for_and_are_of_every_kind(builds: int) -> None:
     plan = pushes.plan(3, builds=builds, seconds=60)
 
-    assert len(plan.pushes) == builds
+    assert sum(push.outcome != "" for push in plan.pushes) == builds
     assert {push.outcome for push in plan.pushes} == {"", "succeeded", "failed", "rejected"}
-    assert sum(push.again_after is not None for push in plan.pushes) == builds * pushes.REPEATED
-    assert len(plan.malformed) == builds * pushes.MALFORMED
+    assert sum(push.again_after is not None for push in plan.pushes) >= len(plan.pushes) * pushes.REPEATED
+    assert len(plan.malformed) >= len(plan.pushes) * pushes.MALFORMED
     assert all(0 <= push.at <= 60 for push in plan.pushes)
 
 
