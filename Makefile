@@ -5,7 +5,7 @@ PYTHON = uv run --no-sync
 LONG_TESTS_OF_BUILDER = services/builder/tests/test_manifests.py services/builder/tests/test_flood.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz hostile hostile-quick check format bench bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner bench-dispatch bench-peers images compose-up compose-down clean
+.PHONY: help setup demo dev web test test-builder test-faults test-replay test-compose test-kubernetes proof proof-quick proof-upgrade fuzz hostile hostile-quick check format bench bench-ingress bench-push-to-log bench-idle bench-manifest bench-builder bench-planner bench-dispatch bench-peers images compose-up compose-down clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -67,13 +67,16 @@ check: ## format, lint, types, module boundaries, the page's types
 format: ## put every Python file into shape
 	$(PYTHON) ruff format . && $(PYTHON) ruff check --fix .
 
-bench: bench-ingress bench-push-to-log bench-manifest bench-builder bench-planner ## all measurements
+bench: bench-ingress bench-push-to-log bench-idle bench-manifest bench-builder bench-planner ## all measurements
 
 bench-ingress: ## webhooks per second beside bare aiohttp
 	$(PYTHON) python bench/ingress.py
 
 bench-push-to-log: ## time from a push to its first log line beside a bare docker run
 	$(PYTHON) python bench/push_to_log.py
+
+bench-idle: ## processor and memory of every process while nothing happens
+	$(PYTHON) python bench/idle.py
 
 bench-manifest: ## time to read a manifest beside the bare YAML loader
 	$(PYTHON) python bench/manifest.py

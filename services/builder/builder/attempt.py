@@ -1,9 +1,7 @@
 """One attempt of a job as a process: connect, run, tell everything, end."""
 
 import asyncio
-import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from builder.measuring import Meter, meter
 from builder.progress import Earlier, take_up
 from builder.reporting import Reporter
 from builder.running import Ended, Job, refuse
-from builder.runtimes import StageRuntime
+from builder.runtimes import StageRuntime, beside
 from builder.runtimes.choosing import NoRuntimeError, choose
 from builder.settings import Settings, inherited
 from builder.shipping import Shipper
@@ -157,7 +155,7 @@ async def _teller(client: Client, attempt: Attempt, settings: Settings, masker: 
     await publisher.start()
     plan, number = attempt.plan, attempt.number
     reporter = Reporter(publisher, plan, attempt=number, masker=masker)
-    spool = Spool(_spool_folder(attempt), most_bytes=settings.spool_bytes)
+    spool = Spool(beside(attempt.workspace), most_bytes=settings.spool_bytes)
     shipper = Shipper(publisher, plan, attempt=number, masker=masker, largest_message=client.max_payload, spool=spool)
     return _Teller(
         masker=masker,
@@ -173,12 +171,6 @@ async def _begin(reporter: Reporter, attempt: Attempt) -> None:
         reporter.started()
     else:
         await reporter.claim(attempt.begun_before)
-
-
-def _spool_folder(attempt: Attempt) -> Path:
-    """Return where the log waits for NATS: beside the workspace, which stages see, unless that is somebody else's."""
-    beside = attempt.workspace.parent
-    return beside if os.access(beside, os.W_OK) else Path(tempfile.gettempdir())
 
 
 async def _tell(teller: _Teller, settings: Settings, work: Coroutine[Any, Any, Ended]) -> None:

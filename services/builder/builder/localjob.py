@@ -123,4 +123,4 @@ async def _runtime(wanted: str, plan: Plan, scripts: Path) -> StageRuntime:
         return docker.DockerRuntime(engine, job=plan.job_name, networked=networked, scripts=scripts)
     if wanted == "docker":
         raise NoEngineError
-    return ProcessRuntime(inherited(), Path("/dev/null"))
+    return ProcessRuntime(inherited(), Path("/dev/null"), scripts=scripts)

@@ -252,6 +252,20 @@ async def test_a_builder_that_is_asked_to_stop_tells_no_end_and_is_started_again
     assert subjects.count(machine.subject("started")) == 2
 
 
+async def test_what_a_killed_builder_left_goes_with_its_job(machine: Any, folder: Path) -> None:
+    await machine.start(holding(folder / "go"))
+    await eventually(lambda: machine.says("wait", "began"))
+    scripts = list(machine.job_folder.glob("stage-*"))
+    os.kill(machine.pid(), signal.SIGKILL)
+    (folder / "go").touch()
+    await machine.finished()
+
+    await machine.runtime.remove(machine.job_folder.name)
+
+    assert scripts
+    assert not any(script.exists() for script in scripts)
+
+
 async def test_removing_a_job_that_never_was_is_nothing(machine: Any) -> None:
     await machine.runtime.remove("build-404")
 

@@ -1,5 +1,7 @@
 """Where stages run: one small interface, implemented once per file."""
 
+import os
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,12 @@ class StageRun:
     rights: Rights = field(default_factory=Rights)
     later: tuple[ImageSource, ...] = ()
     """Images that will probably be needed after it, in this order."""
+
+
+def beside(workspace: Path) -> Path:
+    """Return where to write what stages shall not see: beside their workspace, unless that is somebody else's."""
+    folder = workspace.parent
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def silent(line: str) -> None:

@@ -15,7 +15,7 @@ from estafette_common.bus.messages.logs import Image
 
 from builder.entrypoint import script
 from builder.programs import READ, Program
-from builder.runtimes import GRACE, Output, Say, StageError, StageRun, silent, split_reference
+from builder.runtimes import GRACE, Output, Say, StageError, StageRun, beside, silent, split_reference
 
 DEFAULT_WORK_DIR = PurePosixPath("/estafette-work")
 
@@ -32,9 +32,11 @@ class ProcessRuntime:
     name = "process"
     note = "stages run as processes of this machine; images are ignored"
 
-    def __init__(self, inherited: dict[str, str], groups: Path) -> None:
+    def __init__(self, inherited: dict[str, str], groups: Path, *, scripts: Path | None = None) -> None:
+        """Take variables, the file that names what runs, and where scripts are written, if not beside workspaces."""
         self._inherited = {name: inherited[name] for name in PASSED_ON if name in inherited}
         self._groups = Groups(groups)
+        self._scripts = scripts
 
     async def prepare(self, stage: StageRun, say: Say = silent) -> "ProcessStage":  # noqa: ARG002  nothing takes long
         """Describe the image; there is none to make available."""
@@ -42,7 +44,8 @@ class ProcessRuntime:
             raise StageError("services need a container engine, and there is none here")
         name, tag = split_reference(stage.image)
         image = Image(name=name, tag=tag, is_pulled=True)
-        return ProcessStage(image=image, stage=stage, inherited=self._inherited, groups=self._groups)
+        scripts = self._scripts or beside(stage.workspace)
+        return ProcessStage(image=image, stage=stage, inherited=self._inherited, groups=self._groups, scripts=scripts)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -78,12 +81,14 @@ class ProcessStage:
     stage: StageRun
     inherited: dict[str, str]
     groups: Groups
+    scripts: Path
+    """Where its script is for as long as it runs; what a killed builder leaves goes with the job's folder."""
 
     async def run(self, output: Output) -> int:
         """Run the stage's commands; see `PreparedStage`."""
         if not self.stage.commands:
             raise StageError("a stage without commands runs its image, and there is no container engine here")
-        with tempfile.NamedTemporaryFile("w", prefix="stage-", suffix=".sh") as file:
+        with tempfile.NamedTemporaryFile("w", prefix="stage-", suffix=".sh", dir=self.scripts) as file:
             stage = self.stage
             file.write(script(stage.shell, stage.commands, foreground=stage.run_commands_in_foreground))
             file.flush()
