@@ -15,7 +15,7 @@ from pathlib import Path
 from estafette_local.environment import Options
 from estafette_local.stack import Stack
 
-MOST = 25.0
+MOST = 5.0
 """Percent of one core, all processes together."""
 
 SETTLES = 20.0
