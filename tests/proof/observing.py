@@ -122,8 +122,7 @@ class Observer:
 
     async def _read(self, stream: str) -> Any:
         """Give each message of a stream, without its body, as an ordered consumer gets them."""
-        state = (await self._jetstream.stream_info(stream)).state
-        if not state.messages:
+        if not (await self._jetstream.stream_info(stream)).state.messages:
             return
         config = ConsumerConfig(headers_only=True, deliver_policy=DeliverPolicy.ALL)
         subscription = await self._jetstream.subscribe(">", stream=stream, ordered_consumer=True, config=config)
@@ -132,7 +131,7 @@ class Observer:
                 with suppress(nats.errors.TimeoutError, asyncio.TimeoutError):
                     message = await subscription.next_msg(timeout=QUIET)
                     yield message
-                    if message.metadata.sequence.stream >= state.last_seq:
+                    if not message.metadata.num_pending:  # the last sequence may be of one that was deleted
                         return
         finally:
             await subscription.unsubscribe()
