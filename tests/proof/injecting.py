@@ -26,6 +26,9 @@ ROOM = 64
 FINDS_A_BUILDER_WITHIN = 15.0
 """Seconds; a builder is hit while it has a stage that runs."""
 
+BEGUN_ONCE = "release-"
+"""How names of jobs begin that end as lost when their builder dies, by design; those are spared."""
+
 
 STOPPED_BY = {
     Kind.NATS_RESTART: signal.SIGTERM,
@@ -204,7 +207,8 @@ class Injector:
         for folder in (self._stack.data / "jobs").iterdir():
             with suppress(OSError, ValueError, IndexError):
                 pid = int((folder / "pid").read_text().split()[0])
-                if folder.name not in self._hit and _children(pid):
+                spared = folder.name in self._hit or folder.name.startswith(BEGUN_ONCE)
+                if not spared and _children(pid):
                     found.append((folder.name, pid))
         return found
 
