@@ -15,10 +15,11 @@ from estafette_common.bus.messages.events import Cleaned
 from estafette_common.bus.messages.jobs import JobRequested
 from estafette_common.bus.topology import Consumer, declare
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import PlannedStage
 from estafette_common.jobs.runtimes import JobSpec
 from estafette_common.jobs.runtimes.local import LocalRuntime
 from estafette_local.people import GitRepository
+from estafette_local.plans import plan
 from estafette_local.servers import NatsServer
 from estafette_local.waiting import eventually
 from hanging_job_cleaner.requests import BEFORE_A_JOB
@@ -103,18 +104,11 @@ class Scene:
 
     async def job(self, job_id: str, *commands: str) -> str:
         """Start a job of one stage; returns its name."""
-        plan = Plan(
-            kind=Kind.BUILD,
-            job_id=job_id,
-            repository=Repository(source="github.com", owner="acme", name="shop"),
-            branch="main",
-            revision=self._revision,
-            clone_url=f"file://{self._repository.path}",
-            version=Version(version="1.0.7", counter=7),
-            stages=(PlannedStage(name="only", image="busybox:latest", commands=commands),),
-        )
-        await self.runtime.start(JobSpec(plan=plan, key=bytes(32)))
-        return plan.job_name
+        only = PlannedStage(name="only", image="busybox:latest", commands=commands)
+        url = f"file://{self._repository.path}"
+        job = plan(job_id=job_id, revision=self._revision, clone_url=url, stages=(only,))
+        await self.runtime.start(JobSpec(plan=job, key=bytes(32)))
+        return job.job_name
 
     async def jobs(self) -> dict[str, bool]:
         """Return whether each job of the host is alive, by its name."""

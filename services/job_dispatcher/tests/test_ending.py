@@ -11,9 +11,10 @@ from estafette_common.bus.bus import Bus
 from estafette_common.bus.messages.jobs import JobCancel, JobGone
 from estafette_common.bus.publishing import JetStreamPublisher
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, PlannedStage, Repository, Version
+from estafette_common.jobs.plan import PlannedStage
 from estafette_common.jobs.runtimes import JobSpec
 from estafette_local.people import GitRepository
+from estafette_local.plans import plan
 from estafette_local.servers import NatsServer
 from estafette_local.waiting import eventually
 from job_dispatcher.app import CANCELS
@@ -39,17 +40,10 @@ class Scene:
     async def job(self, *commands: str) -> str:
         """Start a job of one stage; returns its id."""
         job_id = str(uuid4().int >> 65)
-        plan = Plan(
-            kind=Kind.BUILD,
-            job_id=job_id,
-            repository=Repository(source="github.com", owner="acme", name="shop"),
-            branch="main",
-            revision=self._revision,
-            clone_url=f"file://{self._repository.path}",
-            version=Version(version="1.0.7", counter=7),
-            stages=(PlannedStage(name="only", image="busybox:latest", commands=commands),),
-        )
-        await self.host.runtime.start(JobSpec(plan=plan, key=bytes(32)))
+        only = PlannedStage(name="only", image="busybox:latest", commands=commands)
+        url = f"file://{self._repository.path}"
+        job = plan(job_id=job_id, revision=self._revision, clone_url=url, stages=(only,))
+        await self.host.runtime.start(JobSpec(plan=job, key=bytes(32)))
         return job_id
 
     async def cancel(self, job_id: str) -> None:

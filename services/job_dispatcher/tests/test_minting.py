@@ -7,26 +7,10 @@ from typing import Any
 import pytest
 from estafette_common.bus import accounts
 from estafette_common.jobs.lifecycle import Kind
-from estafette_common.jobs.plan import Plan, Repository, Version
+from estafette_local.plans import plan
 from job_dispatcher.minting import Mint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def plan(**fields: Any) -> Plan:
-    return Plan(
-        **{
-            "kind": Kind.RELEASE,
-            "job_id": "7",
-            "repository": Repository(source="github.com", owner="acme", name="shop"),
-            "branch": "main",
-            "revision": "c" * 40,
-            "clone_url": "file:///nowhere",
-            "version": Version(version="1.0.7", counter=7),
-            "stages": (),
-        }
-        | fields
-    )
 
 
 @pytest.fixture
@@ -42,7 +26,7 @@ def claims(credential: str) -> dict[str, Any]:
 
 
 def test_a_credential_names_the_subjects_of_its_job_and_no_others(seed_file: Path) -> None:
-    found = claims(Mint(seed_file).credential(plan(), now=NOW))["nats"]
+    found = claims(Mint(seed_file).credential(plan(kind=Kind.RELEASE), now=NOW))["nats"]
 
     assert sorted(found["pub"]["allow"]) == [
         "job.release.7.finished",
@@ -55,7 +39,7 @@ def test_a_credential_names_the_subjects_of_its_job_and_no_others(seed_file: Pat
 
 
 def test_a_credential_outlives_every_attempt_of_its_job_by_an_hour(seed_file: Path) -> None:
-    found = claims(Mint(seed_file).credential(plan(timeout=600.0), now=NOW))
+    found = claims(Mint(seed_file).credential(plan(kind=Kind.RELEASE, timeout=600.0), now=NOW))
 
     assert found["exp"] == NOW.timestamp() + 3 * 600 + 60 * 60
 
